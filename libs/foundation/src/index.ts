@@ -1,0 +1,5 @@
+export * from './config.ts';
+export * from './errors.ts';
+export * from './files.ts';
+export * from './logging.ts';
+export * from './nd-array.ts';
