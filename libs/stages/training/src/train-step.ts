@@ -1,0 +1,82 @@
+import type { NamedArrays, NdArray } from '@online-cnclip/foundation';
+import type { ModelConfig } from '@online-cnclip/network';
+import type { Runtime } from '@online-cnclip/runtime';
+
+/** `dsl`: the dual softmax loss of the research code. `clip`: symmetric InfoNCE. */
+export type LossKind = 'dsl' | 'clip';
+export type OptimizerKind = 'lamb' | 'adamw';
+
+export interface OptimizerOptions {
+  readonly kind: OptimizerKind;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly eps: number;
+  /** Decoupled; not applied to parameters whose name contains `bn`, `ln`, `bias` or `logit_scale`. */
+  readonly weightDecay: number;
+  /** Global norm that gradients are clipped at before the update; absent: not clipped. */
+  readonly maxGradientNorm?: number;
+}
+
+export interface TrainStepOptions {
+  readonly config: ModelConfig;
+  /** Starting values, by Chinese-CLIP's names. */
+  readonly parameters: NamedArrays;
+  readonly runtime: Runtime;
+  readonly batchSize: number;
+  readonly contextLength: number;
+  readonly loss: LossKind;
+  readonly optimizer: OptimizerOptions;
+  /** No gradient for the image tower; running statistics of batch normalisation stay as they are. */
+  readonly freezeVision: boolean;
+  /** Of dropout. */
+  readonly seed: number;
+}
+
+export interface TrainStepResult {
+  readonly loss: number;
+  /** The parameter after the step: the natural logarithm of what logits are multiplied by, within [0, 4.6052]. */
+  readonly logitScale: number;
+  /** Share of the batch, 0 to 1, whose own text is the nearest of the batch's texts. */
+  readonly imageToTextAccuracy: number;
+  /** Share of the batch, 0 to 1, whose own image is the nearest of the batch's images. */
+  readonly textToImageAccuracy: number;
+}
+
+export interface OptimizerState {
+  /** Updates made so far. */
+  readonly step: number;
+  readonly expAvg: NamedArrays;
+  readonly expAvgSq: NamedArrays;
+}
+
+export interface TrainState {
+  readonly parameters: NamedArrays;
+  readonly optimizer: OptimizerState;
+}
+
+/** A model and its optimizer between two steps. Calls must not overlap. */
+export interface TrainStep {
+  /**
+   * One update.
+   *
+   * @param images float32 `[batch, 3, resolution, resolution]`, normalised.
+   * @param inputIds int32 `[batch, context]`, zero-padded.
+   */
+  run(images: NdArray<'float32'>, inputIds: NdArray<'int32'>, learningRate: number): Promise<TrainStepResult>;
+
+  /** Features of unit length, float32 `[n, embed]`, with the parameters of now and without dropout; any batch size. */
+  encodeImages(images: NdArray<'float32'>): Promise<NdArray<'float32'>>;
+
+  /** Features of unit length, float32 `[n, embed]`, with the parameters of now and without dropout; any batch size. */
+  encodeTexts(inputIds: NdArray<'int32'>): Promise<NdArray<'float32'>>;
+
+  /** The live buffers: valid until the next step, never to be written to. */
+  state(): Promise<TrainState>;
+
+  /** Copies a saved state in. @throws InvalidInputError naming a tensor that is missing or of another shape. */
+  restore(state: TrainState): Promise<void>;
+
+  dispose(): Promise<void>;
+}
+
+export type CreateTrainStep = (options: TrainStepOptions) => Promise<TrainStep>;
