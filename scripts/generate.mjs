@@ -44,7 +44,11 @@ function generateInto(folder) {
     ],
   });
   execFileSync(join(bin, 'buf'), ['generate', '--template', template], options);
-  execFileSync(join(bin, 'buf'), ['build', '-o', join(folder, 'descriptors.binpb')], options);
+  // Reflection serves one descriptor set, and health checking has to be in it: its .proto is a second module.
+  const modules = [{ path: 'proto' }, { path: 'node_modules/grpc-health-check/proto' }];
+  const workspace = JSON.stringify({ version: 'v2', modules });
+  const set = join(folder, 'descriptors.binpb');
+  execFileSync(join(bin, 'buf'), ['build', '--config', workspace, '-o', set], { ...options, cwd: root });
 }
 
 if (process.argv.includes('--check')) {

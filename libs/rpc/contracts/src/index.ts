@@ -1,1 +1,7 @@
-export {};
+import { fileURLToPath } from 'node:url';
+
+/**
+ * The serialized google.protobuf.FileDescriptorSet of every service, grpc.health.v1 and the well-known types
+ * they import, with comments.
+ */
+export const descriptorSetPath: string = fileURLToPath(new URL('./gen/descriptors.binpb', import.meta.url));
