@@ -1,5 +1,10 @@
 import { fileURLToPath } from 'node:url';
 
+export * from './methods.ts';
+export * from './status.ts';
+export * from './transport.ts';
+export * from './vectors.ts';
+
 /**
  * The serialized google.protobuf.FileDescriptorSet of every service, grpc.health.v1 and the well-known types
  * they import, with comments.
