@@ -1,1 +1,3 @@
+export { createOnnxRuntime, type OnnxRuntimeOptions } from './onnx-runtime.ts';
 export * from './program.ts';
+export { isShared, sharedZeros, toShared } from './shared-memory.ts';

@@ -1,1 +1,22 @@
-export {};
+export { TRACER_BACKEND, TracerBackend } from './backend.ts';
+export { emitNode, registerTracerKernel } from './emit.ts';
+export {
+  type Attributes,
+  apply,
+  collectGraph,
+  constant,
+  type Elements,
+  elementsOf,
+  scalar,
+  type Value,
+} from './graph.ts';
+export {
+  type KernelAttributes,
+  type KernelInputs,
+  matMulValues,
+  reshapeValue,
+  transposeValue,
+} from './kernels/index.ts';
+export { type Attribute, type ElementType, encodeModel, OPSET_VERSION } from './onnx-format.ts';
+export type { Dimension, Program, TensorSpec } from './program.ts';
+export { registerTracer, type TracedModel, trace } from './trace.ts';

@@ -1,0 +1,68 @@
+// The thread that owns onnxruntime's sessions: onnxruntime-node runs a graph on the thread that calls it, which
+// must therefore not be the one that answers calls.
+import { parentPort } from 'node:worker_threads';
+import ort from 'onnxruntime-node';
+import type { ArrayMessage, Request, Response } from './protocol.ts';
+
+const port = parentPort;
+if (!port) throw new Error('compute-thread.ts runs as a worker thread only');
+const sessions = new Map<number, ort.InferenceSession>();
+
+async function prepare(request: Extract<Request, { kind: 'prepare' }>): Promise<void> {
+  const session = await ort.InferenceSession.create(request.model, {
+    intraOpNumThreads: request.threads,
+    graphOptimizationLevel: 'all',
+    // A memory pattern is planned for one set of sizes and holds on to the largest: 4 GB more in a train step.
+    enableMemPattern: false,
+    externalData: request.external.map(({ path, data }) => ({ path, data: asBytes(data) })),
+    ...(request.profilePrefix === undefined
+      ? {}
+      : { enableProfiling: true, profileFilePrefix: request.profilePrefix }),
+  });
+  sessions.set(request.session, session);
+}
+
+const asBytes = (data: ArrayMessage['data']): Uint8Array =>
+  new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+
+// biome-ignore lint/suspicious/noExplicitAny: onnxruntime's constructor is overloaded by type, ours is a union
+const toOrt = ({ dtype, data, shape }: ArrayMessage) => new ort.Tensor(dtype as any, data as any, shape);
+
+async function run(request: Extract<Request, { kind: 'run' }>): Promise<ArrayMessage[]> {
+  const session = sessions.get(request.session);
+  if (!session) throw new Error('this executable was disposed of');
+  const feeds: Record<string, ort.Tensor> = {};
+  for (const input of request.inputs) feeds[input.name] = toOrt(input);
+  const given = new Map(request.into.map((array) => [array.name, toOrt(array)]));
+  const fetches = Object.fromEntries(session.outputNames.map((name) => [name, given.get(name) ?? null]));
+  const results = await session.run(feeds, fetches);
+  return session.outputNames
+    .filter((name) => !given.has(name))
+    .map((name) => {
+      const { type, dims, data } = results[name] as ort.Tensor;
+      return { name, dtype: type as ArrayMessage['dtype'], shape: dims, data: data as ArrayMessage['data'] };
+    });
+}
+
+async function handle(request: Request): Promise<readonly ArrayMessage[]> {
+  if (request.kind === 'run') return run(request);
+  if (request.kind === 'prepare') await prepare(request);
+  else {
+    const session = sessions.get(request.session);
+    sessions.delete(request.session);
+    session?.endProfiling();
+    await session?.release();
+  }
+  return [];
+}
+
+port.on('message', (request: Request) => {
+  handle(request).then(
+    (outputs) => port.postMessage({ id: request.id, outputs } satisfies Response),
+    (error: unknown) =>
+      port.postMessage({
+        id: request.id,
+        error: error instanceof Error ? error.message : String(error),
+      } satisfies Response),
+  );
+});

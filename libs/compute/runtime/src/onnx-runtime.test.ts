@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { float32, InvalidInputError, int32 } from '@online-cnclip/foundation';
+import { add, matMul, mul, relu, softmax, sum, type Tensor, type Tensor2D } from '@tensorflow/tfjs-core';
+import { createOnnxRuntime, type Program, sharedZeros } from './index.ts';
+
+const runtime = createOnnxRuntime({ threads: 1 });
+after(() => runtime.dispose());
+
+const at = (tensors: Readonly<Record<string, Tensor>>, name: string): Tensor => tensors[name] as Tensor;
+
+test('a program with a symbolic size serves every size, with its constants bound', async () => {
+  const program: Program = {
+    name: 'linear',
+    inputs: [{ name: 'x', dtype: 'float32', shape: ['batch', 2] }],
+    constants: new Map([['w', float32([2, 3], Float32Array.of(1, 2, 3, 4, 5, 6))]]),
+    build: (tensors) => ({ y: relu(matMul(at(tensors, 'x') as Tensor2D, at(tensors, 'w') as Tensor2D)) }),
+  };
+  const executable = await runtime.prepare(program);
+  for (const batch of [1, 3, 53]) {
+    const x = Float32Array.from({ length: batch * 2 }, (_, i) => i - 2);
+    const { y } = await executable.run({ x: float32([batch, 2], x) });
+    assert.deepEqual(y?.shape, [batch, 3]);
+    const expected = Array.from({ length: batch * 3 }, (_, i) => {
+      const [row, column] = [Math.floor(i / 3), i % 3];
+      return Math.max(0, (x[row * 2] as number) * (column + 1) + (x[row * 2 + 1] as number) * (column + 4));
+    });
+    assert.deepEqual([...(y?.data as Float32Array)], expected);
+  }
+  await executable.dispose();
+  await assert.rejects(executable.run({ x: float32([1, 2], new Float32Array(2)) }), /disposed/);
+});
+
+test('an output given in shared memory is written in place, even over an input', async () => {
+  const program: Program = {
+    name: 'decay',
+    inputs: [{ name: 'x', dtype: 'float32', shape: ['n'] }],
+    build: (tensors) => ({ y: mul(at(tensors, 'x'), 0.5) }),
+  };
+  const executable = await runtime.prepare(program);
+  const x = sharedZeros([4]);
+  x.data.set([2, 4, 6, 8]);
+  const { y } = await executable.run({ x }, { y: x });
+  assert.equal(y, x);
+  await executable.run({ x }, { y: x });
+  assert.deepEqual([...x.data], [0.5, 1, 1.5, 2]);
+});
+
+test('a size that leaks into a constant is refused', async () => {
+  const program: Program = {
+    name: 'leak',
+    inputs: [{ name: 'x', dtype: 'float32', shape: ['n'] }],
+    build: (tensors) => ({ y: mul(at(tensors, 'x'), 1 / (at(tensors, 'x').shape[0] as number)) }),
+  };
+  await assert.rejects(runtime.prepare(program), /leak: a symbolic size became part of a constant/);
+});
+
+test('inputs of another type, shape or length are refused by name', async () => {
+  const program: Program = {
+    name: 'two',
+    inputs: [
+      { name: 'a', dtype: 'float32', shape: [2] },
+      { name: 'b', dtype: 'float32', shape: [2] },
+    ],
+    build: (tensors) => ({ y: add(at(tensors, 'a'), at(tensors, 'b')) }),
+  };
+  const executable = await runtime.prepare(program);
+  const a = float32([2], new Float32Array(2));
+  await assert.rejects(executable.run({ a }), {
+    name: 'InvalidInputError',
+    message: /two: input "b": is missing/,
+  });
+  await assert.rejects(executable.run({ a, b: int32([2], new Int32Array(2)) }), InvalidInputError);
+  await assert.rejects(executable.run({ a, b: float32([3], new Float32Array(3)) }), /\[3\] given/);
+  await assert.rejects(
+    executable.run({ a, b: { ...a, data: new Float32Array(1) } }),
+    /1 values for the shape/,
+  );
+});
+
+test('the event loop stays free while a graph runs', async () => {
+  const program: Program = {
+    name: 'busy',
+    inputs: [{ name: 'x', dtype: 'float32', shape: [700, 700] }],
+    build: (tensors) => {
+      let y = at(tensors, 'x') as Tensor2D;
+      for (let i = 0; i < 20; i++) y = softmax(matMul(y, y)) as Tensor2D;
+      return { total: sum(y) };
+    },
+  };
+  const executable = await runtime.prepare(program);
+  let ticks = 0;
+  const timer = setInterval(() => ticks++, 1);
+  await executable.run({ x: float32([700, 700], new Float32Array(490_000).fill(0.1)) });
+  clearInterval(timer);
+  assert.ok(ticks > 3, `${ticks} timer ticks during the run`);
+});

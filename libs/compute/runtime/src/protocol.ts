@@ -1,0 +1,35 @@
+import type { DType } from '@online-cnclip/foundation';
+import type { Elements } from '@online-cnclip/tracer';
+
+/** What the compute thread and its owner say to each other. */
+export interface ArrayMessage {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: Elements;
+}
+
+export type Request =
+  | {
+      readonly kind: 'prepare';
+      readonly id: number;
+      readonly session: number;
+      readonly model: Uint8Array;
+      readonly external: readonly { readonly path: string; readonly data: Elements }[];
+      readonly threads: number;
+      readonly profilePrefix?: string;
+    }
+  | {
+      readonly kind: 'run';
+      readonly id: number;
+      readonly session: number;
+      readonly inputs: readonly ArrayMessage[];
+      readonly into: readonly ArrayMessage[];
+    }
+  | { readonly kind: 'release'; readonly id: number; readonly session: number };
+
+export interface Response {
+  readonly id: number;
+  readonly outputs?: readonly ArrayMessage[];
+  readonly error?: string;
+}

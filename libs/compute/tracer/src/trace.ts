@@ -1,0 +1,151 @@
+import { InvalidInputError, UnsupportedError } from '@online-cnclip/foundation';
+import { type DataType, engine, registerBackend, removeBackend, type Tensor } from '@tensorflow/tfjs-core';
+import { TRACER_BACKEND, TracerBackend } from './backend.ts';
+import {
+  collectGraph,
+  constant,
+  type Elements,
+  graphInput,
+  type SerializableGraph,
+  type Value,
+} from './graph.ts';
+import { registerConvolution } from './kernels/convolution.ts';
+import { registerElementwise } from './kernels/elementwise.ts';
+import { registerIndexing } from './kernels/indexing.ts';
+import { registerMatMul } from './kernels/matmul.ts';
+import { registerReductions } from './kernels/reductions.ts';
+import { registerShapes } from './kernels/shapes.ts';
+import { encodeModel } from './onnx-format.ts';
+import type { Program, TensorSpec } from './program.ts';
+import { bindSymbols, describeShape, type SymbolBinding } from './symbols.ts';
+
+export interface TracedModel {
+  /** A serialized ONNX ModelProto. */
+  readonly bytes: Uint8Array;
+  /** Contents of the external data locations that the model names: the program's constants. */
+  readonly external: ReadonlyMap<string, Elements>;
+  readonly inputs: readonly TensorSpec[];
+  readonly outputNames: readonly string[];
+  readonly nodeCount: number;
+}
+
+let kernelsRegistered = false;
+
+/** Makes the tracer known to TFJS. A conformance suite may put a backend of its own under the kernels. */
+export function registerTracer(create: () => TracerBackend = () => new TracerBackend()): void {
+  if (!kernelsRegistered) {
+    registerElementwise();
+    registerReductions();
+    registerMatMul();
+    registerShapes();
+    registerIndexing();
+    registerConvolution();
+    kernelsRegistered = true;
+  }
+  if (engine().registryFactory[TRACER_BACKEND]) removeBackend(TRACER_BACKEND);
+  registerBackend(TRACER_BACKEND, create, TRACER_PRIORITY);
+}
+
+/** Below every real backend: the tracer is only ever chosen by name. */
+const TRACER_PRIORITY = -1;
+
+/**
+ * Records a program as an ONNX model. Synchronous; the TFJS backend of the caller is put back afterwards.
+ *
+ * @throws UnsupportedError when the program uses a kernel that the tracer lacks, reads a value, or lets a symbolic
+ *   size into a constant.
+ */
+export function trace(program: Program): TracedModel {
+  const hasSymbols = program.inputs.some(({ shape }) => shape.some((size) => typeof size === 'string'));
+  const [first, second] = [record(program, 0), hasSymbols ? record(program, 1) : null];
+  const bytes = encodeModel(first.message);
+  if (second && !Buffer.from(encodeModel(second.message)).equals(bytes))
+    throw new UnsupportedError('a symbolic size became part of a constant', { place: program.name });
+  return {
+    bytes,
+    external: first.external,
+    inputs: program.inputs,
+    outputNames: first.message.outputs.map(({ name }) => name),
+    nodeCount: first.message.nodes.length,
+  };
+}
+
+/** Two sets of primes, one prime per symbol, larger than small sizes and smaller than memory allows. */
+const PRIMES = [
+  [53, 61, 71, 79],
+  [59, 67, 73, 83],
+] as const;
+
+function record(program: Program, primeSet: 0 | 1): SerializableGraph {
+  registerTracerOnce();
+  const tfjs = engine();
+  const previous = tfjs.backendName as string | null;
+  // For a synchronous backend the promise has nothing to wait for: the switch is done when the call returns.
+  void tfjs.setBackend(TRACER_BACKEND);
+  tfjs.startScope(program.name);
+  try {
+    const backend = tfjs.backend as TracerBackend;
+    const { values, symbols } = makeInputs(program, primeSet);
+    bindSymbols(symbols);
+    const tensors = Object.fromEntries(
+      [...values, ...makeConstants(program)].map(([name, value]) => {
+        const { dataId, shape, dtype } = backend.tensor(value);
+        return [name, tfjs.makeTensorFromDataId(dataId, shape as number[], dtype as DataType)];
+      }),
+    );
+    const results = Object.entries(program.build(tensors));
+    const outputs = results.map(([name, tensor]): [string, Value] => [
+      name,
+      backend.operand(tensor as Tensor),
+    ]);
+    return collectGraph(
+      program.name,
+      values.map(([, value]) => value),
+      outputs,
+      (shape) => describeShape(shape, 'output'),
+    );
+  } finally {
+    bindSymbols([]);
+    tfjs.endScope();
+    if (previous && previous !== TRACER_BACKEND) void tfjs.setBackend(previous);
+  }
+}
+
+let registered = false;
+function registerTracerOnce(): void {
+  if (!registered && !engine().registryFactory[TRACER_BACKEND]) registerTracer();
+  registered = true;
+}
+
+function makeInputs(program: Program, primeSet: 0 | 1) {
+  const primes = new Map<string, number>();
+  const fixed = program.inputs.flatMap(({ shape }) => shape.filter((size) => typeof size === 'number'));
+  const free = PRIMES[primeSet].filter((prime) => fixed.every((size) => size === 0 || size % prime !== 0));
+  const symbols: SymbolBinding[] = [];
+  const values = program.inputs.map(({ name, dtype, shape }): [string, Value] => {
+    const sizes = shape.map((size) => {
+      if (typeof size === 'number') return size;
+      const prime = primes.get(size) ?? free.shift();
+      if (prime === undefined)
+        throw new InvalidInputError('has too many symbolic sizes', { place: program.name });
+      primes.set(size, prime);
+      return prime;
+    });
+    const value = graphInput(name, dtype, sizes);
+    shape.forEach((size, axis) => {
+      const known = symbols.some((symbol) => symbol.name === size);
+      if (typeof size === 'string' && !known)
+        symbols.push({ name: size, prime: primes.get(size) as number, input: value, axis });
+    });
+    return [name, value];
+  });
+  return { values, symbols };
+}
+
+function makeConstants(program: Program): [string, Value][] {
+  return [...(program.constants ?? [])].map(([name, { dtype, shape, data }]) => {
+    if (dtype !== 'float32')
+      throw new InvalidInputError(`constant "${name}" is ${dtype}, not float32`, { place: program.name });
+    return [name, constant('float32', shape, data as Float32Array, name)];
+  });
+}
