@@ -1,1 +1,13 @@
-export {};
+export type { BatchRecord } from './batch-queue.ts';
+export {
+  EncoderModel,
+  type EncoderModelParts,
+  type ModelDescription,
+  type TextTokenizer,
+} from './encoder-model.ts';
+export { type ImageDecoder, ImageTower, type ImageTowerOptions } from './image-tower.ts';
+export { MAX_CONTEXT_LENGTH, MAX_TEXT_LENGTH, MIN_CONTEXT_LENGTH } from './limits.ts';
+export { ModelSlot } from './model-slot.ts';
+export type { Outcome } from './outcome.ts';
+export { TextTower } from './text-tower.ts';
+export type { BatchObserver, TowerName } from './tower.ts';

@@ -1,0 +1,50 @@
+/** Every limit of the stage with its reason. "Base" below is ViT-B-16 with RoBERTa-base on two cores. */
+
+/** Over half a minute of work for base (0.55 ms a token): a caller is better told to come back than kept waiting. */
+export const MAX_QUEUED_TOKENS = 65_536;
+
+/** Queries can be two tokens long; this bounds the bookkeeping, the tokens above bound the work. */
+export const MAX_QUEUED_TEXTS = 8_192;
+
+/** A minute of work for base (8.6 images a second). */
+export const MAX_QUEUED_IMAGES = 512;
+
+/** Image files that wait in memory: several of the largest messages that gRPC lets in. */
+export const MAX_QUEUED_IMAGE_BYTES = 256 * 1024 * 1024;
+
+/** Texts in one run: throughput no longer grows beyond it, and a newcomer waits for one whole run at most. */
+export const MAX_BATCH_TEXTS = 64;
+
+/** Tokens in one run, padding included, for the same two reasons. */
+export const MAX_BATCH_TOKENS = 1_024;
+
+/** Oldest texts that a batch is picked from: bounds how many later texts of a fitting length may overtake one. */
+export const TEXT_WINDOW = 256;
+
+/**
+ * What starting a run costs, in tokens of work: a single short text takes 20 ms where its tokens alone would take 5
+ * (the weights are read from memory once a run, however few tokens there are). Texts whose padding costs less than
+ * this share a run.
+ */
+export const RUN_OVERHEAD_TOKENS = 32;
+
+/**
+ * Patches in one run of the image tower: four images of ViT-B-16 (197 each). Small batches keep the activations in
+ * the cache: 8.6 images a second at 1, 8.7 at 4, 7.8 at 16.
+ */
+export const MAX_BATCH_PATCHES = 800;
+
+/** Images in one run, for towers so small that the patches would allow hundreds. */
+export const MAX_BATCH_IMAGES = 32;
+
+/** Images decoded or being decoded ahead of computing: 600 kB each at 224 x 224, so memory hardly notices. */
+export const MIN_DECODED_AHEAD = 16;
+
+/** A query is a few words; a pasted page would only cost tokenizing time, since the tower sees its first tokens. */
+export const MAX_TEXT_LENGTH = 10_000;
+
+/** [CLS], one token, [SEP]. */
+export const MIN_CONTEXT_LENGTH = 3;
+
+/** BERT's position embeddings end here in every preset. */
+export const MAX_CONTEXT_LENGTH = 512;
