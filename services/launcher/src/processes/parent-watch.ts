@@ -4,7 +4,7 @@
 import { isMainThread } from 'node:worker_threads';
 
 /** Longest time that the service has to finish what it accepted, once the launcher is gone. */
-const DRAIN_LIMIT_MS = 15_000;
+const DRAIN_LIMIT_MS = 20_000;
 
 // Worker threads inherit the preload but have no standard input of their own.
 if (isMainThread) {

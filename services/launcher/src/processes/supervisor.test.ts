@@ -18,10 +18,11 @@ const never = new AbortController().signal;
 // A service in small: listens on --port, says its pid, drains on SIGTERM, or misbehaves as told.
 const FAKE = `
 import { createServer } from 'node:net';
-const [port, mode] = process.argv.slice(2);
+const [address, mode, name] = process.argv.slice(2);
 console.log('pid', process.pid);
 if (mode === 'broken') { console.error('no such model'); process.exit(3); }
-const server = createServer((socket) => socket.end()).listen(Number(port), '127.0.0.1');
+const server = createServer((socket) => socket.end()).listen(Number(address.split(':')[1]), '127.0.0.1', () =>
+  mode === 'mute' || console.log(JSON.stringify({ ready: name, address, metrics: null })));
 process.on('SIGTERM', () => mode === 'stubborn' || (console.log('drained'), server.close()));
 if (mode === 'short-lived') setTimeout(() => process.exit(4), 600);
 `;
@@ -37,7 +38,7 @@ const definition = (name: string, mode = 'good'): ServiceDefinition => ({
   name,
   entry: fake,
   port: 0,
-  argumentsFor: (port) => [String(port), mode],
+  argumentsFor: (address, before) => [address, mode, name, ...before.values()],
 });
 const options = () => ({ logFolder: folder, environment: process.env, stopTimeoutMs: 5000 });
 const logOf = (name: string): string => readFileSync(join(folder, `${name}.log`), 'utf8');
@@ -58,7 +59,8 @@ async function waitUntilGone(pid: number): Promise<void> {
 
 test('services listen on ports of their own and drain when stopped', async () => {
   const services = await startServices([definition('a'), definition('b')], options(), never);
-  assert.equal(new Set(services.addresses.values()).size, 2);
+  const addresses = [...services.services.values()].map(({ address }) => address);
+  assert.equal(new Set(addresses).size, 2);
   const pids = [pidOf('a'), pidOf('b')];
   await services.stop();
   for (const pid of pids) assert.equal(isAlive(pid), false);
@@ -73,6 +75,25 @@ test('a service that ends at once is reported with the end of its log, and the o
       error instanceof UnavailableError && /bad: .*status 3.*no such model/s.test(error.message),
   );
   assert.equal(isAlive(pidOf('good')), false);
+});
+
+test('a service that never gets ready is given up', async () => {
+  const hasty = { ...options(), startTimeoutMs: 1000 };
+  await assert.rejects(
+    startServices([definition('mute', 'mute')], hasty, never),
+    /mute: not ready after 1000 ms/,
+  );
+  assert.equal(isAlive(pidOf('mute')), false);
+});
+
+test('starting can be interrupted', async () => {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), 300);
+  await assert.rejects(
+    startServices([definition('slow', 'mute')], options(), controller.signal),
+    /cancelled/,
+  );
+  assert.equal(isAlive(pidOf('slow')), false);
 });
 
 test('a service that ends later aborts with the reason', async () => {
@@ -97,7 +118,7 @@ test('services end when the launcher is killed without a word', async () => {
   writeFileSync(
     script,
     `import { startServices } from ${JSON.stringify(new URL('./supervisor.ts', import.meta.url).href)};
-     const definition = { name: 'orphan', entry: ${JSON.stringify(fake)}, port: 0, argumentsFor: (port) => [String(port), 'good'] };
+     const definition = { name: 'orphan', entry: ${JSON.stringify(fake)}, port: 0, argumentsFor: (address) => [address, 'good', 'orphan'] };
      await startServices([definition], { logFolder: ${JSON.stringify(folder)}, environment: process.env }, new AbortController().signal);
      console.log('up');`,
   );

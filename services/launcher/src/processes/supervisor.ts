@@ -1,16 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, mkdirSync, readFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { finished } from 'node:stream/promises';
-import { setTimeout as delay } from 'node:timers/promises';
-import {
-  abortError,
-  DeadlineExceededError,
-  throwIfAborted,
-  UnavailableError,
-} from '@online-cnclip/foundation';
+import { abortError, DeadlineExceededError, UnavailableError } from '@online-cnclip/foundation';
 import { findFreePort, LOOPBACK } from './ports.ts';
 
 /** A service that is run as a process of its own. */
@@ -20,48 +14,55 @@ export interface ServiceDefinition {
   readonly entry: string;
   /** Port it listens on when that is free; 0 for any. */
   readonly port: number;
-  /** Command line for the port and services that were started before it. */
-  readonly argumentsFor: (port: number, addresses: ReadonlyMap<string, string>) => readonly string[];
+  /** Command line, given the address to listen on and those of the services before it in the list. */
+  readonly argumentsFor: (address: string, before: ReadonlyMap<string, string>) => readonly string[];
 }
 
 export interface SupervisorOptions {
   /** Folder of one log file per service. */
   readonly logFolder: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
-  /** Time for a service to listen, and to end after SIGTERM before it is killed. */
+  /** Time for a service to say that it is ready, and to end after SIGTERM before it is killed. */
   readonly startTimeoutMs?: number;
   readonly stopTimeoutMs?: number;
 }
 
 export interface Supervisor {
-  /** `127.0.0.1:port` by the service's name. */
-  readonly addresses: ReadonlyMap<string, string>;
+  /** By the service's name, in the order of the list. */
+  readonly services: ReadonlyMap<string, ReadyService>;
   /** Aborted, with the reason, when a service ends by itself. */
   readonly failure: AbortSignal;
   /** Asks every service to end, kills those that take too long, and resolves when none is left. */
   stop(): Promise<void>;
 }
 
+/** What a service says of itself in its one line on standard output. */
+export interface ReadyService {
+  readonly address: string;
+  /** Address of its Prometheus metrics; null where they are off. */
+  readonly metrics: string | null;
+}
+
 interface Running {
   readonly name: string;
   readonly child: ChildProcess;
   readonly logPath: string;
+  readonly ready: Promise<ReadyService>;
   readonly ended: Promise<unknown>;
 }
 
 const START_TIMEOUT_MS = 60_000;
 /** Above the services' own drain limit, so that killing is the exception. */
-const STOP_TIMEOUT_MS = 20_000;
-const POLL_INTERVAL_MS = 100;
+const STOP_TIMEOUT_MS = 25_000;
 const PARENT_WATCH = new URL('./parent-watch.ts', import.meta.url).href;
 const LOG_LINES_SHOWN = 15;
 
 /**
- * Starts every service on a port of its own and waits until each listens. What a service writes goes to its log file.
+ * Starts every service on a port of its own and waits until each says that it is ready. What a service writes goes to its log file.
  * The services end with this process, however it ends.
  *
- * @throws UnavailableError with the end of its log when a service ends, DeadlineExceededError when it does not listen
- *   in time; the others are stopped before that.
+ * @throws UnavailableError with the end of its log when a service ends, DeadlineExceededError when it is not
+ *   ready in time; the others are stopped before that.
  */
 export async function startServices(
   definitions: readonly ServiceDefinition[],
@@ -69,7 +70,6 @@ export async function startServices(
   signal: AbortSignal,
 ): Promise<Supervisor> {
   mkdirSync(options.logFolder, { recursive: true });
-  const addresses = new Map<string, string>();
   const running: Running[] = [];
   const failure = new AbortController();
   let stopping = false;
@@ -78,28 +78,28 @@ export async function startServices(
     await Promise.all(running.map((one) => stopOne(one, options.stopTimeoutMs ?? STOP_TIMEOUT_MS)));
   };
   try {
+    const addresses = new Map<string, string>();
     const ports = new Set<number>();
     for (const definition of definitions) {
       const port = await findFreePort(definition.port, ports);
       ports.add(port);
-      const one = launch(definition, definition.argumentsFor(port, addresses), options);
-      addresses.set(definition.name, `${LOOPBACK}:${port}`);
+      const address = `${LOOPBACK}:${port}`;
+      const one = launch(definition, definition.argumentsFor(address, addresses), options);
+      addresses.set(definition.name, address);
       running.push(one);
       void one.ended.then(() => {
         if (!stopping) failure.abort(endedError(one));
       });
     }
-    const waited = AbortSignal.any([signal, failure.signal]);
-    await Promise.all(
-      [...addresses].map(([name, address]) =>
-        waitForListening(name, address, options.startTimeoutMs ?? START_TIMEOUT_MS, waited),
-      ),
-    );
+    const limited = AbortSignal.any([signal, failure.signal]);
+    const timeoutMs = options.startTimeoutMs ?? START_TIMEOUT_MS;
+    const ready = await Promise.all(running.map((one) => waitUntilReady(one, timeoutMs, limited)));
+    const services = new Map(running.map(({ name }, i) => [name, ready[i] as ReadyService]));
+    return { services, failure: failure.signal, stop };
   } catch (error) {
     await stop();
     throw error;
   }
-  return { addresses, failure: failure.signal, stop };
 }
 
 function launch(
@@ -120,39 +120,50 @@ function launch(
   // The pipe of a child that is gone reports an error, which must not end the launcher.
   child.stdin.on('error', () => undefined);
   child.once('error', (cause) => log.write(`${cause}\n`));
+  const ready = new Promise<ReadyService>((resolve) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const said = parseReadyLine(line, name);
+      if (said) resolve(said);
+    });
+  });
   const ended = once(child, 'close').then(
     () => finished(log.end()),
     () => finished(log.end()),
   );
-  return { name, child, logPath, ended };
+  return { name, child, logPath, ready, ended };
 }
 
-async function waitForListening(
-  name: string,
-  address: string,
-  timeoutMs: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const deadline = Date.now() + timeoutMs;
-  while (!(await accepts(Number(address.split(':')[1])))) {
-    throwIfAborted(signal);
-    if (Date.now() > deadline)
-      throw new DeadlineExceededError(`does not listen on ${address} after ${timeoutMs} ms`, { place: name });
-    await delay(POLL_INTERVAL_MS, undefined, { signal }).catch(() => {
-      throw abortError(signal);
-    });
+/** `{"ready":"encoder","address":"127.0.0.1:50051","metrics":null}` */
+function parseReadyLine(line: string, name: string): ReadyService | undefined {
+  if (!line.startsWith('{')) return undefined;
+  try {
+    const said = JSON.parse(line);
+    if (said.ready !== name || typeof said.address !== 'string') return undefined;
+    return { address: said.address, metrics: said.metrics ?? null };
+  } catch {
+    return undefined;
   }
 }
 
-async function accepts(port: number): Promise<boolean> {
-  const socket = connect({ host: LOOPBACK, port });
+async function waitUntilReady(
+  { name, logPath, ready }: Running,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<ReadyService> {
+  const { promise: interrupted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(abortError(signal));
+  const timer = setTimeout(
+    () =>
+      reject(new DeadlineExceededError(`not ready after ${timeoutMs} ms, see ${logPath}`, { place: name })),
+    timeoutMs,
+  );
+  signal.addEventListener('abort', abort);
+  if (signal.aborted) abort();
   try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false;
+    return await Promise.race([ready, interrupted]);
   } finally {
-    socket.destroy();
+    clearTimeout(timer);
+    signal.removeEventListener('abort', abort);
   }
 }
 
