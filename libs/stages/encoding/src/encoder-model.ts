@@ -1,6 +1,7 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InvalidInputError, type NdArray, throwIfAborted } from '@online-cnclip/foundation';
 import type { ImageTower } from './image-tower.ts';
-import { MAX_CONTEXT_LENGTH, MAX_TEXT_LENGTH, MIN_CONTEXT_LENGTH } from './limits.ts';
+import { MAX_CONTEXT_LENGTH, MAX_TEXT_LENGTH, MIN_CONTEXT_LENGTH, TOKENIZE_SLICE } from './limits.ts';
 import type { Outcome } from './outcome.ts';
 import type { TextTower } from './text-tower.ts';
 
@@ -57,12 +58,21 @@ export class EncoderModel {
    * @returns per text its ids from [CLS] to [SEP], without padding.
    * @throws InvalidInputError when the context length is out of range.
    */
-  tokenize(
+  async tokenize(
     texts: readonly string[],
     contextLength: number = this.description.contextLength,
-  ): Outcome<Int32Array>[] {
+  ): Promise<Outcome<Int32Array>[]> {
     checkContextLength(contextLength);
-    return texts.map((text) => this.#tokenizeOne(text, contextLength));
+    const outcomes: Outcome<Int32Array>[] = [];
+    let characters = 0;
+    for (const text of texts) {
+      outcomes.push(this.#tokenizeOne(text, contextLength));
+      characters += text.length;
+      if (characters < TOKENIZE_SLICE) continue;
+      characters = 0;
+      await nextTurn();
+    }
+    return outcomes;
   }
 
   /**
@@ -71,7 +81,7 @@ export class EncoderModel {
    */
   async encodeTexts(texts: readonly string[], signal?: AbortSignal): Promise<Outcome<Float32Array>[]> {
     throwIfAborted(signal);
-    const tokenized = this.tokenize(texts);
+    const tokenized = await this.tokenize(texts);
     const ids = tokenized.flatMap((outcome) => (outcome.ok ? [outcome.value] : []));
     const vectors = (await this.texts.encode(ids, signal))[Symbol.iterator]();
     return tokenized.map((outcome) =>

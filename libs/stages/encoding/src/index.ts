@@ -7,6 +7,14 @@ export {
 } from './encoder-model.ts';
 export { type ImageDecoder, ImageTower, type ImageTowerOptions } from './image-tower.ts';
 export { MAX_CONTEXT_LENGTH, MAX_TEXT_LENGTH, MIN_CONTEXT_LENGTH } from './limits.ts';
+export {
+  type LoadedModel,
+  ModelHost,
+  type ModelHostOptions,
+  type ModelRequest,
+  type ResolvedModelRequest,
+  resolveInside,
+} from './model-host.ts';
 export { ModelSlot } from './model-slot.ts';
 export type { Outcome } from './outcome.ts';
 export { TextTower } from './text-tower.ts';

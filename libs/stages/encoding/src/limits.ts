@@ -6,8 +6,8 @@ export const MAX_QUEUED_TOKENS = 65_536;
 /** Queries can be two tokens long; this bounds the bookkeeping, the tokens above bound the work. */
 export const MAX_QUEUED_TEXTS = 8_192;
 
-/** A minute of work for base (8.6 images a second). */
-export const MAX_QUEUED_IMAGES = 512;
+/** Two of the largest requests that the contract allows. At 8.6 images a second the deadlines of callers end the wait. */
+export const MAX_QUEUED_IMAGES = 2_048;
 
 /** Image files that wait in memory: several of the largest messages that gRPC lets in. */
 export const MAX_QUEUED_IMAGE_BYTES = 256 * 1024 * 1024;
@@ -41,7 +41,10 @@ export const MAX_BATCH_IMAGES = 32;
 export const MIN_DECODED_AHEAD = 16;
 
 /** A query is a few words; a pasted page would only cost tokenizing time, since the tower sees its first tokens. */
-export const MAX_TEXT_LENGTH = 10_000;
+export const MAX_TEXT_LENGTH = 4_096;
+
+/** Characters that are tokenized before other work of the event loop gets its turn: a few milliseconds. */
+export const TOKENIZE_SLICE = 16_384;
 
 /** [CLS], one token, [SEP]. */
 export const MIN_CONTEXT_LENGTH = 3;

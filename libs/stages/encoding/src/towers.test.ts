@@ -132,15 +132,28 @@ test('a failing run is an error of its items, and the tower goes on', async () =
   assert.ok((await model.encodeTexts(['a']))[0]?.ok);
 });
 
-test('tokenize gives ids without padding and refuses a senseless context length', () => {
+test('tokenize gives ids without padding and refuses a senseless context length', async () => {
   const { model } = createFakeModel();
-  assert.deepEqual(model.tokenize(['ab', '']), [
+  assert.deepEqual(await model.tokenize(['ab', '']), [
     { ok: true, value: Int32Array.of(101, 97, 98, 102) },
     { ok: true, value: Int32Array.of(101, 102) },
   ]);
-  assert.deepEqual(model.tokenize(['abcdef'], 4)[0], { ok: true, value: Int32Array.of(101, 97, 98, 102) });
-  assert.throws(() => model.tokenize(['a'], 2), InvalidInputError);
-  assert.throws(() => model.tokenize(['a'], 513), InvalidInputError);
+  assert.deepEqual((await model.tokenize(['abcdef'], 4))[0], {
+    ok: true,
+    value: Int32Array.of(101, 97, 98, 102),
+  });
+  await assert.rejects(model.tokenize(['a'], 2), InvalidInputError);
+  await assert.rejects(model.tokenize(['a'], 513), InvalidInputError);
+});
+
+test('a large request is tokenized in slices, so that others get their turn', async () => {
+  const { model } = createFakeModel();
+  let turns = 0;
+  const timer = setInterval(() => turns++, 0);
+  const outcomes = await model.tokenize(new Array(200).fill('字'.repeat(MAX_TEXT_LENGTH)));
+  clearInterval(timer);
+  assert.equal(outcomes.length, 200);
+  assert.ok(turns > 5, `${turns} turns`);
 });
 
 test('verify accepts a sound model and refuses one of another width', async () => {
