@@ -4,12 +4,19 @@ import { InvalidInputError, messageOf, NotFoundError } from '@online-cnclip/foun
 import { type Emoji, emojiId } from './emoji/catalogue.ts';
 import { renderPicture } from './emoji/pictures.ts';
 import { imageId, textId } from './emoji/split-files.ts';
-import { HELD_OUT_RENDERING, type SplitItem, type Splits } from './emoji/splits.ts';
+import { HELD_OUT_RENDERING, type Splits } from './emoji/splits.ts';
 
 export interface GalleryItem {
   readonly id: number;
-  /** The picture's file, read and rendered when its turn comes. */
-  readonly path: string;
+  /** PNG, opaque. */
+  readonly picture: Buffer;
+}
+
+/** Pictures that are ranked together. */
+export interface Gallery {
+  /** Name of the ranker's index. */
+  readonly index: string;
+  readonly items: readonly GalleryItem[];
 }
 
 export interface GalleryQuery {
@@ -19,14 +26,16 @@ export interface GalleryQuery {
   readonly itemId: number;
 }
 
-/** A set of pictures to rank and the two sets of queries to rank them for. */
+/** A gallery and the queries it is ranked for. */
 export interface Trial {
-  /** Name of the ranker's index. */
-  readonly index: string;
   readonly test: 'seen' | 'unseen';
-  readonly items: readonly GalleryItem[];
+  readonly gallery: Gallery;
   readonly queries: readonly GalleryQuery[];
 }
+
+/** Names of the ranker's indexes. */
+export const HELD_OUT_INDEXES = { seen: 'emoji-seen', unseen: 'emoji-unseen' } as const;
+export const FOLDER_INDEX = 'gallery';
 
 /** Pictures of a folder given by the user, at most: more would not be a demo. */
 const MAX_PICTURES = 20_000;
@@ -37,21 +46,22 @@ const PICTURE_TYPES = new Set(['.png', '.svg']);
 const CODE_POINTS = /^[0-9a-f]{2,6}([-_][0-9a-f]{2,6})*$/i;
 
 /** The two tests of the split, each with a gallery of its own: the held-out pictures of its emoji. */
-export function heldOutTrials(splits: Splits): Trial[] {
-  return (['seen', 'unseen'] as const).map((test) => ({
-    index: `emoji-${test}`,
-    test,
-    items: splits[test].map(({ emoji }) => ({
-      id: imageId(emoji, HELD_OUT_RENDERING),
-      path: emoji.pictures[HELD_OUT_RENDERING],
-    })),
-    queries: splits[test].map(({ emoji }) => queryFor(emoji, imageId(emoji, HELD_OUT_RENDERING))),
-  }));
+export async function heldOutTrials(splits: Splits): Promise<Trial[]> {
+  const trials = (['seen', 'unseen'] as const).map(async (test): Promise<Trial> => {
+    const items: GalleryItem[] = [];
+    for (const { emoji } of splits[test]) {
+      const picture = await readPicture(emoji.pictures[HELD_OUT_RENDERING]);
+      items.push({ id: imageId(emoji, HELD_OUT_RENDERING), picture });
+    }
+    const queries = splits[test].map(({ emoji }) => queryFor(emoji, imageId(emoji, HELD_OUT_RENDERING)));
+    return { test, gallery: { index: HELD_OUT_INDEXES[test], items }, queries };
+  });
+  return Promise.all(trials);
 }
 
 export interface FolderTrials {
   readonly trials: readonly Trial[];
-  /** Files of the folder that are no pictures or not named by code points. */
+  /** Files of the folder that are no picture or not named by code points, and why. */
   readonly skipped: readonly string[];
 }
 
@@ -69,29 +79,29 @@ export async function folderTrials(
 ): Promise<FolderTrials> {
   const { pictures, skipped } = await listPictures(folder);
   const byId = new Map(catalogue.map((emoji) => [emoji.id, emoji]));
-  const unseen = new Set(splits.unseen.map(({ emoji }: SplitItem) => emoji.id));
+  const unseen = new Set(splits.unseen.map(({ emoji }) => emoji.id));
   const queries = { seen: [] as GalleryQuery[], unseen: [] as GalleryQuery[] };
-  const items = [...pictures].map(([id, name], position): GalleryItem => {
+  const items: GalleryItem[] = [];
+  for (const [id, name] of pictures) {
+    const picture = await readPicture(join(folder, name)).catch((error: unknown) => {
+      skipped.push(messageOf(error));
+    });
+    if (!picture) continue;
     const emoji = byId.get(id);
-    const itemId = emoji ? imageId(emoji, HELD_OUT_RENDERING) : OTHER_PICTURES_ID + position;
+    const itemId = emoji ? imageId(emoji, HELD_OUT_RENDERING) : OTHER_PICTURES_ID + items.length;
+    items.push({ id: itemId, picture });
     if (emoji) queries[unseen.has(id) ? 'unseen' : 'seen'].push(queryFor(emoji, itemId));
-    return { id: itemId, path: join(folder, name) };
-  });
+  }
   if (queries.seen.length + queries.unseen.length === 0)
     throw new InvalidInputError('holds no picture named by the code points of an emoji, like 1f600.png', {
       place: folder,
     });
-  const trials = (['seen', 'unseen'] as const).map((test) => ({
-    index: 'gallery',
-    test,
-    items,
-    queries: queries[test],
-  }));
+  const gallery = { index: FOLDER_INDEX, items };
+  const trials = (['seen', 'unseen'] as const).map((test) => ({ test, gallery, queries: queries[test] }));
   return { trials, skipped };
 }
 
-/** The item's picture as a PNG that the encoder reads. */
-export async function readGalleryPicture({ path }: GalleryItem): Promise<Buffer> {
+async function readPicture(path: string): Promise<Buffer> {
   const { size } = await stat(path);
   if (size > MAX_PICTURE_BYTES)
     throw new InvalidInputError(`has ${size} bytes, over the limit of ${MAX_PICTURE_BYTES}`, { place: path });
@@ -108,7 +118,7 @@ async function listPictures(folder: string): Promise<{ pictures: Map<string, str
     const type = extname(name);
     const stem = name.slice(0, name.length - type.length);
     if (!PICTURE_TYPES.has(type.toLowerCase()) || !CODE_POINTS.test(stem)) {
-      skipped.push(name);
+      skipped.push(`${join(folder, name)}: not named by code points, like 1f600.png or 1f600.svg`);
       continue;
     }
     const other = pictures.get(emojiId(stem));

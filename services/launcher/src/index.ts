@@ -1,1 +1,1 @@
-export {};
+export type { DemoReport, RecallReport } from './report.ts';
