@@ -7,9 +7,12 @@ import {
   ResourceExhaustedError,
 } from '@online-cnclip/foundation';
 import { MAX_BATCH_TEXTS, MAX_QUEUED_IMAGES, MAX_TEXT_LENGTH, MIN_DECODED_AHEAD } from './limits.ts';
-import { createFakeModel, fakeTokenizer, fakeVector } from './testing.ts';
+import { createFakeModel, type FakeTower, fakeTokenizer, fakeVector } from './testing.ts';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
+async function untilRunning({ runs }: FakeTower): Promise<void> {
+  while (runs.length === 0) await turn();
+}
 const textVector = (text: string) => fakeVector(fakeTokenizer.encodeTrimmed([text], 24).data);
 const imageVector = (pixel: number) => fakeVector(new Array(12).fill(pixel));
 
@@ -29,7 +32,7 @@ test('texts of several requests share a run while the tower is busy, padded to t
   const { model, textTower } = createFakeModel();
   const release = textTower.hold();
   const requests = [model.encodeTexts(['first'])];
-  await turn();
+  await untilRunning(textTower);
   requests.push(model.encodeTexts(['ab']), model.encodeTexts(['abc', 'a']));
   await turn();
   release();
@@ -113,7 +116,7 @@ test('a deadline that passes while waiting is the error of the whole request', a
   const { model, textTower } = createFakeModel();
   const release = textTower.hold();
   const first = model.encodeTexts(['a']);
-  await turn();
+  await untilRunning(textTower);
   await assert.rejects(model.encodeTexts(['b', 'c'], AbortSignal.timeout(5)), DeadlineExceededError);
   release();
   await first;
