@@ -7,7 +7,7 @@ import sharp from 'sharp';
 import { emojiId, readEmojiCatalogue } from './catalogue.ts';
 import { PICTURE_SIDE, renderPicture } from './pictures.ts';
 import { imageId, textId, writeSplitFiles } from './split-files.ts';
-import { splitEmoji } from './splits.ts';
+import { LABEL_TEXTS, splitEmoji, TAG_TEXTS } from './splits.ts';
 
 const catalogue = readEmojiCatalogue();
 const splits = splitEmoji(catalogue);
@@ -51,6 +51,14 @@ test('training meets no concept and no label of the unseen emoji', () => {
   for (const { emoji, texts } of splits.train) {
     assert.equal(unseenConcepts.has(emoji.concept), false, emoji.label);
     for (const text of texts) assert.equal(unseenLabels.has(text), false, text);
+  }
+});
+
+test('every training picture has as many texts, mostly its label', () => {
+  for (const { emoji, texts } of splits.train) {
+    assert.equal(texts.length, LABEL_TEXTS + TAG_TEXTS);
+    assert.ok(texts.filter((text) => text === emoji.label).length >= LABEL_TEXTS);
+    assert.ok(texts.every((text) => text === emoji.label || emoji.tags.includes(text)));
   }
 });
 

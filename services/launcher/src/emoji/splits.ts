@@ -49,15 +49,13 @@ export function splitEmoji(catalogue: readonly Emoji[]): Splits {
   const valid = shuffled.slice(seenCount, seenCount + validCount);
   const heldOut = new Set([...seen, ...valid]);
   const unseenLabels = new Set(unseen.map(({ label }) => label));
-  const train = known
-    .map(
-      (emoji): SplitItem => ({
-        emoji,
-        texts: [emoji.label, ...emoji.tags].filter((text) => !unseenLabels.has(text)),
-        renderings: heldOut.has(emoji) ? ['google'] : ['google', 'twitter'],
-      }),
-    )
-    .filter(({ texts }) => texts.length > 0);
+  const train = known.map(
+    (emoji): SplitItem => ({
+      emoji,
+      texts: trainingTexts(emoji, unseenLabels),
+      renderings: heldOut.has(emoji) ? ['google'] : ['google', 'twitter'],
+    }),
+  );
   return { train, valid: testItems(valid), seen: testItems(seen), unseen: testItems(unseen) };
 }
 
