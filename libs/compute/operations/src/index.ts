@@ -1,1 +1,9 @@
-export {};
+import './gradients.ts';
+import './onnx-kernels.ts';
+
+export { type AttentionOptions, attention, MASKED_SCORE } from './attention.ts';
+export { dropout } from './dropout.ts';
+export { gelu, QUICK_GELU_ALPHA, quickGelu } from './gelu.ts';
+export { layerNorm } from './layer-norm.ts';
+export { linear } from './linear.ts';
+export { firstToken, positionsOf } from './sequence.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { float32, InvalidInputError, int32 } from '@online-cnclip/foundation';
+import { float32, InvalidInputError, int32, type NdArray } from '@online-cnclip/foundation';
 import { add, matMul, mul, relu, softmax, sum, type Tensor, type Tensor2D } from '@tensorflow/tfjs-core';
 import { createOnnxRuntime, type Program, sharedZeros } from './index.ts';
 
@@ -25,7 +25,7 @@ test('a program with a symbolic size serves every size, with its constants bound
       const [row, column] = [Math.floor(i / 3), i % 3];
       return Math.max(0, (x[row * 2] as number) * (column + 1) + (x[row * 2 + 1] as number) * (column + 4));
     });
-    assert.deepEqual([...(y?.data as Float32Array)], expected);
+    assert.deepEqual([...((y as NdArray).data as Float32Array)], expected);
   }
   await executable.dispose();
   await assert.rejects(executable.run({ x: float32([1, 2], new Float32Array(2)) }), /disposed/);

@@ -73,7 +73,7 @@ export class TracerBackend extends KernelBackend {
 
   // The recorded graph keeps what it needs alive; TFJS's own reference counts do not matter here.
   override incRef(): void {}
-  override decRef(): void {}
+  decRef(): void {}
   override refCount(): number {
     return 1;
   }
@@ -83,7 +83,7 @@ export class TracerBackend extends KernelBackend {
   override numDataIds(): number {
     return 0;
   }
-  timerAvailable(): boolean {
+  override timerAvailable(): boolean {
     return false;
   }
   override floatPrecision(): 16 | 32 {

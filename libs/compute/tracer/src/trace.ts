@@ -15,7 +15,7 @@ import { registerIndexing } from './kernels/indexing.ts';
 import { registerMatMul } from './kernels/matmul.ts';
 import { registerReductions } from './kernels/reductions.ts';
 import { registerShapes } from './kernels/shapes.ts';
-import { encodeModel } from './onnx-format.ts';
+import { encodeModel, type GraphMessage } from './onnx-format.ts';
 import type { Program, TensorSpec } from './program.ts';
 import { bindSymbols, describeShape, type SymbolBinding } from './symbols.ts';
 
@@ -60,7 +60,12 @@ export function trace(program: Program): TracedModel {
   const [first, second] = [record(program, 0), hasSymbols ? record(program, 1) : null];
   const bytes = encodeModel(first.message);
   if (second && !Buffer.from(encodeModel(second.message)).equals(bytes))
-    throw new UnsupportedError('a symbolic size became part of a constant', { place: program.name });
+    throw new UnsupportedError(
+      `a symbolic size became part of a constant${leakSite(first.message, second.message)}`,
+      {
+        place: program.name,
+      },
+    );
   return {
     bytes,
     external: first.external,
@@ -68,6 +73,24 @@ export function trace(program: Program): TracedModel {
     outputNames: first.message.outputs.map(({ name }) => name),
     nodeCount: first.message.nodes.length,
   };
+}
+
+/** Where two recordings differ first, for the error's reader: the operator and its place in the graph. */
+function leakSite(a: GraphMessage, b: GraphMessage): string {
+  const leaked = a.initializers.find(({ content }, i) => {
+    const other = b.initializers[i]?.content;
+    return !(
+      content instanceof Uint8Array &&
+      other instanceof Uint8Array &&
+      Buffer.from(content).equals(other)
+    );
+  });
+  const node = a.nodes.find(({ inputs, attributes }, i) =>
+    leaked
+      ? inputs.includes(leaked.name)
+      : JSON.stringify(attributes) !== JSON.stringify(b.nodes[i]?.attributes),
+  );
+  return node ? ` (operand of ${node.name}, ${node.op} of ${node.inputs.join(', ')})` : '';
 }
 
 /** Two sets of primes, one prime per symbol, larger than small sizes and smaller than memory allows. */

@@ -1,1 +1,29 @@
-export {};
+export * from './config.ts';
+export {
+  encodeImage,
+  imageEncoderProgram,
+  liveImageEncoderProgram,
+  liveTextEncoderProgram,
+  normalizeRows,
+  textEncoderProgram,
+} from './encoder-programs.ts';
+export {
+  type DropoutSpecs,
+  dropoutSpecs,
+  type GradientProgramOptions,
+  gradientName,
+  gradientProgram,
+  trainableNames,
+  updateName,
+} from './gradient-program.ts';
+export { contrastiveLoss, diagonalAccuracy, type LossKind } from './loss.ts';
+export {
+  adamWProgram,
+  lambApplyProgram,
+  lambUpdateProgram,
+  type Moments,
+  type OptimizerKind,
+  squareSumProgram,
+} from './optimizer-programs.ts';
+export { bufferNames, initializeParameters, parameterSpecs } from './parameters.ts';
+export { resolveModelConfig, TEXT_PRESETS, VISION_PRESETS } from './presets.ts';

@@ -1,0 +1,116 @@
+import { attention, linear } from '@online-cnclip/operations';
+import * as tf from '@tensorflow/tfjs-core';
+import type { ResNetConfig } from './config.ts';
+import { type BottleneckSpec, bottlenecks } from './parameters.ts';
+import { at, type Tensors } from './tensors.ts';
+
+const BATCH_NORM_EPSILON = 1e-5;
+const BATCH_NORM_MOMENTUM = 0.1;
+
+/** Where batch normalisation takes its statistics from. In training it leaves the next running ones in `updates`. */
+export type BatchNormMode =
+  | { readonly kind: 'running' }
+  | { readonly kind: 'batch'; readonly updates: Map<string, tf.Tensor> };
+
+interface Context {
+  readonly weights: Tensors;
+  readonly mode: BatchNormMode;
+}
+
+/**
+ * The image tower of CLIP as a ModifiedResNet (Radford et al., 2021): three-layer stem, anti-aliased strides, pooling by
+ * attention. Computed as NHWC, which every backend of TFJS has.
+ *
+ * @param images `[batch, 3, resolution, resolution]`
+ * @returns `[batch, embedDim]`, not normalised
+ */
+export function residualNetwork(
+  config: ResNetConfig,
+  weights: Tensors,
+  images: tf.Tensor,
+  mode: BatchNormMode,
+): tf.Tensor {
+  const context = { weights, mode };
+  let x = tf.transpose(images, [0, 2, 3, 1]) as tf.Tensor4D;
+  for (const [i, stride] of [
+    [1, 2],
+    [2, 1],
+    [3, 1],
+  ] as const)
+    x = tf.relu(batchNorm(context, `visual.bn${i}`, convolution(context, `visual.conv${i}`, x, stride)));
+  x = averagePool(x, 2);
+  for (const spec of bottlenecks(config)) x = bottleneck(context, spec, x);
+  return attentionPool(config, weights, x);
+}
+
+/** Torch's filters are `[out, in, height, width]`, TFJS's `[height, width, in, out]`. */
+function convolution({ weights }: Context, name: string, x: tf.Tensor4D, stride: number): tf.Tensor4D {
+  const filter = tf.transpose(at(weights, `${name}.weight`), [2, 3, 1, 0]) as tf.Tensor4D;
+  const padding = (filter.shape[0] - 1) / 2;
+  return tf.conv2d(x, filter, stride, padding);
+}
+
+const averagePool = (x: tf.Tensor4D, size: number): tf.Tensor4D => tf.avgPool(x, size, size, 'valid');
+
+function batchNorm({ weights, mode }: Context, name: string, x: tf.Tensor4D): tf.Tensor4D {
+  const [gamma, beta] = [at(weights, `${name}.weight`), at(weights, `${name}.bias`)];
+  const running = [at(weights, `${name}.running_mean`), at(weights, `${name}.running_var`)] as const;
+  const [mean, variance] =
+    mode.kind === 'running' ? running : batchStatistics(name, x, running, mode.updates);
+  const scale = tf.mul(gamma, tf.rsqrt(tf.add(variance, BATCH_NORM_EPSILON)));
+  return tf.add(tf.mul(x, scale), tf.sub(beta, tf.mul(mean, scale))) as tf.Tensor4D;
+}
+
+function batchStatistics(
+  name: string,
+  x: tf.Tensor4D,
+  [runningMean, runningVariance]: readonly [tf.Tensor, tf.Tensor],
+  updates: Map<string, tf.Tensor>,
+): readonly [tf.Tensor, tf.Tensor] {
+  const { mean, variance } = tf.moments(x, [0, 1, 2]);
+  const count = x.shape[0] * x.shape[1] * x.shape[2];
+  const next = (running: tf.Tensor, value: tf.Tensor, scale: number) =>
+    tf.keep(tf.add(tf.mul(running, 1 - BATCH_NORM_MOMENTUM), tf.mul(value, BATCH_NORM_MOMENTUM * scale)));
+  updates.set(`${name}.running_mean`, next(runningMean, mean, 1));
+  // Torch normalises with the biased variance and keeps the unbiased one.
+  updates.set(`${name}.running_var`, next(runningVariance, variance, count / (count - 1)));
+  return [mean, variance];
+}
+
+function bottleneck(context: Context, spec: BottleneckSpec, x: tf.Tensor4D): tf.Tensor4D {
+  const { prefix, stride, hasDownsample } = spec;
+  const unit = (y: tf.Tensor4D, i: number) =>
+    batchNorm(context, `${prefix}.bn${i}`, convolution(context, `${prefix}.conv${i}`, y, 1));
+  let y = tf.relu(unit(tf.relu(unit(x, 1)), 2));
+  if (stride > 1) y = averagePool(y, stride);
+  y = unit(y, 3);
+  let identity = x;
+  if (hasDownsample) {
+    if (stride > 1) identity = averagePool(identity, stride);
+    identity = batchNorm(
+      context,
+      `${prefix}.downsample.1`,
+      convolution(context, `${prefix}.downsample.0`, identity, 1),
+    );
+  }
+  return tf.relu(tf.add(y, identity));
+}
+
+/** One attention layer whose only query is the mean of all positions. */
+function attentionPool(config: ResNetConfig, weights: Tensors, x: tf.Tensor4D): tf.Tensor {
+  const [batch, height, width, features] = x.shape;
+  const prefix = 'visual.attnpool';
+  const dense = (input: tf.Tensor, name: string) =>
+    linear(input, at(weights, `${prefix}.${name}.weight`), at(weights, `${prefix}.${name}.bias`));
+  const positions = tf.reshape(x, [batch, height * width, features]);
+  const tokens = tf.add(
+    tf.concat([tf.mean(positions, 1, true), positions], 1),
+    at(weights, `${prefix}.positional_embedding`),
+  );
+  const query = tf.slice(tokens, [0, 0, 0], [-1, 1, -1]);
+  const heads = (config.width * 32) / config.headWidth;
+  const pooled = attention(dense(query, 'q_proj'), dense(tokens, 'k_proj'), dense(tokens, 'v_proj'), {
+    heads,
+  });
+  return tf.reshape(dense(pooled, 'c_proj'), [batch, config.embedDim]);
+}
