@@ -164,6 +164,61 @@ export function optimizerToJSON(object: Optimizer): string {
   }
 }
 
+/** How training images are varied. */
+export const Augmentation = {
+  /** AUGMENTATION_UNSPECIFIED - AUGMENTATION_ORIGINAL with use_augment, else AUGMENTATION_NONE. */
+  AUGMENTATION_UNSPECIFIED: 0,
+  /** AUGMENTATION_NONE - Not at all. */
+  AUGMENTATION_NONE: 1,
+  /** AUGMENTATION_ORIGINAL - AutoAugment's policy "original", random resized crop, flip and erasing: what use_augment means. */
+  AUGMENTATION_ORIGINAL: 2,
+  /** AUGMENTATION_BASIC - Random shift, scale and flip: for pictures that the full policy would disfigure. */
+  AUGMENTATION_BASIC: 3,
+} as const;
+
+export type Augmentation = typeof Augmentation[keyof typeof Augmentation];
+
+export namespace Augmentation {
+  export type AUGMENTATION_UNSPECIFIED = typeof Augmentation.AUGMENTATION_UNSPECIFIED;
+  export type AUGMENTATION_NONE = typeof Augmentation.AUGMENTATION_NONE;
+  export type AUGMENTATION_ORIGINAL = typeof Augmentation.AUGMENTATION_ORIGINAL;
+  export type AUGMENTATION_BASIC = typeof Augmentation.AUGMENTATION_BASIC;
+}
+
+export function augmentationFromJSON(object: any): Augmentation {
+  switch (object) {
+    case 0:
+    case "AUGMENTATION_UNSPECIFIED":
+      return Augmentation.AUGMENTATION_UNSPECIFIED;
+    case 1:
+    case "AUGMENTATION_NONE":
+      return Augmentation.AUGMENTATION_NONE;
+    case 2:
+    case "AUGMENTATION_ORIGINAL":
+      return Augmentation.AUGMENTATION_ORIGINAL;
+    case 3:
+    case "AUGMENTATION_BASIC":
+      return Augmentation.AUGMENTATION_BASIC;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Augmentation");
+  }
+}
+
+export function augmentationToJSON(object: Augmentation): string {
+  switch (object) {
+    case Augmentation.AUGMENTATION_UNSPECIFIED:
+      return "AUGMENTATION_UNSPECIFIED";
+    case Augmentation.AUGMENTATION_NONE:
+      return "AUGMENTATION_NONE";
+    case Augmentation.AUGMENTATION_ORIGINAL:
+      return "AUGMENTATION_ORIGINAL";
+    case Augmentation.AUGMENTATION_BASIC:
+      return "AUGMENTATION_BASIC";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum Augmentation");
+  }
+}
+
 /** Number format of the computation. */
 export const Precision = {
   /** PRECISION_UNSPECIFIED - The same as PRECISION_FP32. */
@@ -488,6 +543,8 @@ export interface RunOptions {
   loss: Loss;
   /** How parameters are updated. */
   optimizer: Optimizer;
+  /** How training images are varied; INVALID_ARGUMENT where it contradicts use_augment. */
+  augmentation: Augmentation;
 }
 
 /** A training run. */
@@ -1221,6 +1278,7 @@ function createBaseRunOptions(): RunOptions {
     seed: undefined,
     loss: 0,
     optimizer: 0,
+    augmentation: 0,
   };
 }
 
@@ -1357,6 +1415,9 @@ export const RunOptions: MessageFns<RunOptions> = {
     }
     if (message.optimizer !== 0) {
       writer.uint32(312).int32(message.optimizer);
+    }
+    if (message.augmentation !== 0) {
+      writer.uint32(320).int32(message.augmentation);
     }
     return writer;
   },
@@ -1686,6 +1747,14 @@ export const RunOptions: MessageFns<RunOptions> = {
             message.optimizer = reader.int32() as any;
             continue;
           }
+          case 40: {
+            if (tag !== 320) {
+              break;
+            }
+
+            message.augmentation = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1839,6 +1908,7 @@ export const RunOptions: MessageFns<RunOptions> = {
       seed: isSet(object.seed) ? BigInt(object.seed) : undefined,
       loss: isSet(object.loss) ? lossFromJSON(object.loss) : 0,
       optimizer: isSet(object.optimizer) ? optimizerFromJSON(object.optimizer) : 0,
+      augmentation: isSet(object.augmentation) ? augmentationFromJSON(object.augmentation) : 0,
     };
   },
 
@@ -1961,6 +2031,9 @@ export const RunOptions: MessageFns<RunOptions> = {
     if (message.optimizer !== 0) {
       obj.optimizer = optimizerToJSON(message.optimizer);
     }
+    if (message.augmentation !== 0) {
+      obj.augmentation = augmentationToJSON(message.augmentation);
+    }
     return obj;
   },
 
@@ -2014,6 +2087,7 @@ export const RunOptions: MessageFns<RunOptions> = {
     message.seed = (object.seed !== undefined && object.seed !== null) ? BigInt(object.seed) : undefined;
     message.loss = object.loss ?? 0;
     message.optimizer = object.optimizer ?? 0;
+    message.augmentation = object.augmentation ?? 0;
     return message;
   },
 };
