@@ -73,7 +73,9 @@ async function readPixels(image: Sharp, header: ImageHeader): Promise<DecodedIma
   const keepsAlpha =
     mode === undefined || mode === 'LA' || mode === 'RGBA' || header.transparentColor !== undefined;
   if (!keepsAlpha && mode !== 'CMYK') image.removeAlpha();
-  const { data, info } = await image.raw().toBuffer({ resolveWithObject: true });
+  const { data: buffer, info } = await image.raw().toBuffer({ resolveWithObject: true });
+  // Not a Buffer: its slice() shares the memory.
+  const data = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
   const decoded = { width: info.width, height: info.height, data };
   if (mode === undefined) return { ...decoded, mode: info.channels === 4 ? 'RGBA' : 'RGB' };
   if (header.transparentColor && info.channels === 4)

@@ -1,5 +1,4 @@
-import { bicubicTaps, kernelTable } from './coefficients.ts';
-import { KERNEL_BASE64 } from './kernel-binary.ts';
+import { kernelWithMemory, tableFor } from './kernel.ts';
 
 /** A rectangle of an image, in pixels. */
 export interface Box {
@@ -17,129 +16,147 @@ export interface Raster {
   readonly data: Uint8Array;
 }
 
-interface Kernel {
-  readonly memory: WebAssembly.Memory;
-  horizontal(
-    source: number,
-    sourceRowBytes: number,
-    rows: number,
-    pixelBytes: number,
-    target: number,
-    targetRowBytes: number,
-    table: number,
-    tableEnd: number,
-  ): void;
-  vertical(source: number, rowBytes: number, target: number, table: number, tableEnd: number): void;
-}
+/** Rows are handed to the horizontal pass in strips of about this size, which stay in a core's cache. */
+const ROW_STRIP_BYTES = 256 * 1024;
 
-/** Source rows are handed to the kernel in strips of about this size, which stay in a core's cache. */
-const STRIP_BYTES = 256 * 1024;
+/** The vertical pass, where it comes first, takes an image whole up to this size and then strips of columns. */
+const COLUMN_STRIP_BYTES = 8 * 1024 * 1024;
 
-/** WebAssembly memory never shrinks: after a larger image the kernel is started anew. */
-const MAX_KEPT_MEMORY_BYTES = 32 * 1024 * 1024;
-
-/** How far the kernel reads past the last pixel of its source. */
+/** More than the kernel reads or writes beyond a buffer's rows. */
 const PADDING_BYTES = 64;
 
-/** Images of a few sizes make up most of a data set; a table takes 0.1 ms to compute. */
-const MAX_CACHED_TABLES = 64;
-
-const module = new WebAssembly.Module(Buffer.from(KERNEL_BASE64, 'base64'));
-let kernel = startKernel();
-const tables = new Map<string, Int32Array>();
+/**
+ * Pillow 13 shrinks vertically first where the height loses more than twice as much as the width (found by trying
+ * sizes against it; before, the horizontal pass came first always). The order shows in the rounding between passes.
+ */
+export function shrinksRowsFirst(box: Box, width: number, height: number): boolean {
+  return box.height > height && box.height - height > 2 * (box.width - width);
+}
 
 /**
- * Pillow's `resize(..., BICUBIC)` for 8-bit channels, bit for bit: separable, antialiased, horizontal pass first,
+ * Pillow's `crop(box).resize((width, height), BICUBIC)` for 8-bit channels, bit for bit: separable, antialiased,
  * rounded to 8 bits between the passes.
  *
- * @param box the part of the image to resize; all of it by default.
- * @returns [height, width, channels]; the image's own data when there is nothing to do.
+ * @returns [height, width, channels]
  */
-export function resizeBicubic(
-  image: Raster,
-  width: number,
-  height: number,
-  box: Box = { left: 0, top: 0, width: image.width, height: image.height },
-): Uint8Array {
+export function resizeBicubic(image: Raster, width: number, height: number, box: Box): Uint8Array {
+  const columns = tableFor(box.width, width);
+  const rows = tableFor(box.height, height);
+  if (!columns && !rows) return crop(image, box);
+  if (rows && (!columns || shrinksRowsFirst(box, width, height)))
+    return resizeRowsFirst(image, box, { width, height, rows, columns });
+  return resizeColumnsFirst(image, box, { width, height, rows, columns: columns as Int32Array });
+}
+
+interface Plan {
+  readonly width: number;
+  readonly height: number;
+  readonly rows: Int32Array | undefined;
+  readonly columns: Int32Array | undefined;
+}
+
+/** Horizontal pass in strips of rows, then the vertical one. */
+function resizeColumnsFirst(image: Raster, box: Box, plan: Plan & { columns: Int32Array }): Uint8Array {
   const { channels } = image;
-  const rowBytes = roundUp(width * channels);
-  const columns = box.width === width ? undefined : tableOf(box.width, width);
-  const rows = box.height === height ? undefined : tableOf(box.height, height);
-  if (!columns && !rows && width === image.width && height === image.height) return image.data;
-
-  const columnTable = 0;
-  const rowTable = columnTable + roundUp(columns?.byteLength ?? 0);
-  const strip = rowTable + roundUp(rows?.byteLength ?? 0);
-  const rowsPerStrip = Math.max(1, Math.floor(STRIP_BYTES / (box.width * channels)));
-  const middle = strip + roundUp(rowsPerStrip * box.width * channels + PADDING_BYTES);
-  // Three rows more: weights go in fours, and a zero weight still reads its row.
-  const result = middle + (box.height + 3) * rowBytes + PADDING_BYTES;
-  reserve(result + height * rowBytes);
-  if (columns) new Int32Array(kernel.memory.buffer, columnTable).set(columns);
-  if (rows) new Int32Array(kernel.memory.buffer, rowTable).set(rows);
-
+  const sourceRowBytes = box.width * channels;
+  const rowBytes = plan.width * channels;
+  const rowsPerStrip = Math.max(1, Math.floor(ROW_STRIP_BYTES / sourceRowBytes));
+  const at = layOut({
+    columns: plan.columns.byteLength,
+    rows: plan.rows?.byteLength ?? 0,
+    strip: rowsPerStrip * sourceRowBytes,
+    middle: (box.height + 3) * rowBytes,
+    result: plan.height * rowBytes,
+  });
+  const kernel = kernelWithMemory(at.end);
+  const memory = new Uint8Array(kernel.memory.buffer);
+  place(memory, plan.columns, at.columns);
   for (let row = 0; row < box.height; row += rowsPerStrip) {
     const count = Math.min(rowsPerStrip, box.height - row);
-    const target = middle + row * rowBytes;
-    if (columns) {
-      copyRows(image, { ...box, top: box.top + row, height: count }, strip, box.width * channels);
-      const end = columnTable + columns.byteLength;
-      kernel.horizontal(strip, box.width * channels, count, channels, target, rowBytes, columnTable, end);
-    } else copyRows(image, { ...box, top: box.top + row, height: count }, target, rowBytes);
+    copyRows(image, { ...box, top: box.top + row, height: count }, memory, at.strip);
+    const target = at.middle + row * rowBytes;
+    const end = at.columns + plan.columns.byteLength;
+    kernel.horizontal(at.strip, sourceRowBytes, count, channels, target, rowBytes, at.columns, end);
   }
-  if (rows) kernel.vertical(middle, rowBytes, result, rowTable, rowTable + rows.byteLength);
-  const packed = packRows(rows ? result : middle, rowBytes, width * channels, height);
-  if (kernel.memory.buffer.byteLength > MAX_KEPT_MEMORY_BYTES) kernel = startKernel();
-  return packed;
+  const bytes = plan.height * rowBytes;
+  if (!plan.rows) return memory.slice(at.middle, at.middle + bytes);
+  place(memory, plan.rows, at.rows);
+  const end = at.rows + plan.rows.byteLength;
+  kernel.vertical(at.middle, rowBytes, rowBytes, at.result, rowBytes, at.rows, end);
+  return memory.slice(at.result, at.result + bytes);
 }
 
-function startKernel(): Kernel {
-  return new WebAssembly.Instance(module).exports as unknown as Kernel;
-}
-
-function reserve(bytes: number): void {
-  const { memory } = kernel;
-  const missing = bytes - memory.buffer.byteLength;
-  if (missing > 0) memory.grow(Math.ceil(missing / 65_536));
-}
-
-function tableOf(inputSize: number, outputSize: number): Int32Array {
-  const key = `${inputSize}:${outputSize}`;
-  let table = tables.get(key);
-  if (!table) {
-    table = kernelTable(bicubicTaps(inputSize, outputSize));
-    const oldest = tables.keys().next();
-    if (tables.size >= MAX_CACHED_TABLES && !oldest.done) tables.delete(oldest.value);
-    tables.set(key, table);
-  }
-  return table;
-}
-
-function copyRows(image: Raster, part: Box, target: number, targetRowBytes: number): void {
+/** Vertical pass in strips of columns, then the horizontal one. */
+function resizeRowsFirst(image: Raster, box: Box, plan: Plan & { rows: Int32Array }): Uint8Array {
+  const { channels } = image;
+  const middleRowBytes = box.width * channels;
+  const rowBytes = plan.width * channels;
+  // A multiple of 16 pixels, so that only a row's last strip is written beyond its end.
+  const columnsPerStrip = Math.min(
+    box.width,
+    Math.max(1, Math.floor(COLUMN_STRIP_BYTES / (box.height * channels * 16))) * 16,
+  );
+  const at = layOut({
+    rows: plan.rows.byteLength,
+    columns: plan.columns?.byteLength ?? 0,
+    strip: (box.height + 3) * columnsPerStrip * channels,
+    middle: plan.height * middleRowBytes,
+    result: plan.height * rowBytes,
+  });
+  const kernel = kernelWithMemory(at.end);
   const memory = new Uint8Array(kernel.memory.buffer);
+  place(memory, plan.rows, at.rows);
+  // From the right: what a row's last strip writes beyond its end is then overwritten by the next row's first.
+  const strips = Math.ceil(box.width / columnsPerStrip);
+  for (let strip = strips - 1; strip >= 0; strip--) {
+    const left = strip * columnsPerStrip;
+    const stripWidth = Math.min(columnsPerStrip, box.width - left);
+    copyRows(image, { ...box, left: box.left + left, width: stripWidth }, memory, at.strip);
+    const bytes = stripWidth * channels;
+    const target = at.middle + left * channels;
+    const end = at.rows + plan.rows.byteLength;
+    kernel.vertical(at.strip, bytes, bytes, target, middleRowBytes, at.rows, end);
+  }
+  const bytes = plan.height * rowBytes;
+  if (!plan.columns) return memory.slice(at.middle, at.middle + bytes);
+  place(memory, plan.columns, at.columns);
+  const end = at.columns + plan.columns.byteLength;
+  const from = at.middle;
+  kernel.horizontal(from, middleRowBytes, plan.height, channels, at.result, rowBytes, at.columns, end);
+  return memory.slice(at.result, at.result + bytes);
+}
+
+/** Addresses for buffers of these lengths, one after the other, and where they end. */
+function layOut<Name extends string>(bytes: Record<Name, number>): Record<Name | 'end', number> {
+  let end = 0;
+  const addresses: Record<string, number> = {};
+  for (const [name, length] of Object.entries<number>(bytes)) {
+    addresses[name] = end;
+    end += Math.ceil((length + PADDING_BYTES) / 16) * 16;
+  }
+  return { ...addresses, end } as Record<Name | 'end', number>;
+}
+
+function place(memory: Uint8Array, table: Int32Array, address: number): void {
+  memory.set(new Uint8Array(table.buffer, table.byteOffset, table.byteLength), address);
+}
+
+function copyRows(image: Raster, part: Box, target: Uint8Array, address: number): void {
   const sourceRowBytes = image.width * image.channels;
-  const partRowBytes = part.width * image.channels;
+  const rowBytes = part.width * image.channels;
   const start = part.top * sourceRowBytes + part.left * image.channels;
-  if (sourceRowBytes === targetRowBytes && partRowBytes === sourceRowBytes) {
-    memory.set(image.data.subarray(start, start + part.height * sourceRowBytes), target);
+  if (rowBytes === sourceRowBytes) {
+    target.set(image.data.subarray(start, start + part.height * rowBytes), address);
     return;
   }
   for (let row = 0; row < part.height; row++) {
     const from = start + row * sourceRowBytes;
-    memory.set(image.data.subarray(from, from + partRowBytes), target + row * targetRowBytes);
+    target.set(image.data.subarray(from, from + rowBytes), address + row * rowBytes);
   }
 }
 
-function packRows(source: number, sourceRowBytes: number, rowBytes: number, rows: number): Uint8Array {
-  const memory = new Uint8Array(kernel.memory.buffer);
-  if (sourceRowBytes === rowBytes) return memory.slice(source, source + rows * rowBytes);
-  const packed = new Uint8Array(rows * rowBytes);
-  for (let row = 0; row < rows; row++) {
-    const from = source + row * sourceRowBytes;
-    packed.set(memory.subarray(from, from + rowBytes), row * rowBytes);
-  }
-  return packed;
+function crop(image: Raster, box: Box): Uint8Array {
+  const result = new Uint8Array(box.width * box.height * image.channels);
+  copyRows(image, box, result, 0);
+  return result;
 }
-
-/** To a whole number of 16-byte vectors. */
-const roundUp = (bytes: number): number => Math.ceil(bytes / 16) * 16;
