@@ -1,1 +1,14 @@
-export * from './train-step.ts';
+export type * from './events.ts';
+export {
+  describeTrainingOptions,
+  parseTrainingOptions,
+  TRAINING_OPTION_NAMES,
+  type TrainingOptions,
+  trainingOptionSchemas,
+} from './options.ts';
+export type { Recall, RecallPort, RecallRequest, TrainingPorts } from './ports.ts';
+export { LATEST_CHECKPOINT } from './run-files.ts';
+export { DECAY_EVERY_STEPS, learningRateAt, type Schedule } from './schedule.ts';
+export { createTrainStep } from './step/create-train-step.ts';
+export { type TrainHooks, train } from './train.ts';
+export type * from './train-step.ts';

@@ -1,0 +1,216 @@
+import { FailedPreconditionError, InvalidInputError, type NdArray } from '@online-cnclip/foundation';
+import {
+  dropoutSpecs,
+  gradientName,
+  gradientProgram,
+  liveImageEncoderProgram,
+  liveTextEncoderProgram,
+  parameterSpecs,
+  trainableNames,
+  updateName,
+} from '@online-cnclip/network';
+import type { Executable, TensorSpec } from '@online-cnclip/runtime';
+import type { TrainState, TrainStep, TrainStepOptions, TrainStepResult } from '../train-step.ts';
+import { Arena, layOut } from './arena.ts';
+import { dropoutMask } from './dropout-masks.ts';
+import { createOptimizer, type Optimizer } from './optimizer.ts';
+
+/** CLIP keeps the factor of the logits between 1 and 100. */
+const MIN_LOGIT_SCALE = 0;
+const MAX_LOGIT_SCALE = 4.6052;
+
+/** Builds the programs of a training step and holds the model's parameters and the optimizer's state between steps. */
+export async function createTrainStep(options: TrainStepOptions): Promise<TrainStep> {
+  const { config, runtime, batchSize, loss, freezeVision } = options;
+  const specs = parameterSpecs(config);
+  const trained = new Set(trainableNames(config, freezeVision));
+  const pick = (isWanted: (name: string) => boolean) =>
+    new Map([...specs].filter(([name]) => isWanted(name)));
+  const trainedLayout = layOut(pick((name) => trained.has(name)));
+  const arenas = {
+    trained: new Arena(trainedLayout),
+    gradients: new Arena(trainedLayout),
+    fixed: new Arena(layOut(pick((name) => !trained.has(name)))),
+  };
+  arenas.trained.load(options.parameters, 'parameter');
+  arenas.fixed.load(options.parameters, 'parameter');
+  const gradient = await runtime.prepare(gradientProgram({ config, batchSize, loss, freezeVision }));
+  const optimizer = await createOptimizer(runtime, options.optimizer, trainedLayout);
+  return new RunningTrainStep(options, arenas, gradient, optimizer);
+}
+
+interface Arenas {
+  readonly trained: Arena;
+  readonly gradients: Arena;
+  /** Frozen parameters and running statistics. */
+  readonly fixed: Arena;
+}
+
+class RunningTrainStep implements TrainStep {
+  readonly #options: TrainStepOptions;
+  readonly #arenas: Arenas;
+  readonly #gradient: Executable;
+  readonly #optimizer: Optimizer;
+  /** Every tensor of the model, in the order of the specs. */
+  readonly #parameters: ReadonlyMap<string, NdArray<'float32'>>;
+  readonly #gradientOutputs: Readonly<Record<string, NdArray>>;
+  readonly #encoders = new Map<'image' | 'text', Promise<Executable>>();
+  #isBusy = false;
+
+  constructor(options: TrainStepOptions, arenas: Arenas, gradient: Executable, optimizer: Optimizer) {
+    this.#options = options;
+    this.#arenas = arenas;
+    this.#gradient = gradient;
+    this.#optimizer = optimizer;
+    const { trained, gradients, fixed } = arenas;
+    this.#parameters = new Map(
+      [...parameterSpecs(options.config).keys()].map((name) => [
+        name,
+        (trained.tensors.get(name) ?? fixed.tensors.get(name)) as NdArray<'float32'>,
+      ]),
+    );
+    this.#gradientOutputs = Object.fromEntries(
+      [...gradients.tensors].map(([name, tensor]) => [gradientName(name), tensor]),
+    );
+  }
+
+  run(
+    images: NdArray<'float32'>,
+    inputIds: NdArray<'int32'>,
+    learningRate: number,
+  ): Promise<TrainStepResult> {
+    return this.#exclusively(async () => {
+      const { batchSize, contextLength } = this.#options;
+      if (
+        images.shape[0] !== batchSize ||
+        inputIds.shape[0] !== batchSize ||
+        inputIds.shape[1] !== contextLength
+      )
+        throw new InvalidInputError(
+          `images[${images.shape}] and input_ids[${inputIds.shape}] given, a batch of ${batchSize} with ${contextLength} ids each expected`,
+        );
+      const ids = trimPadding(inputIds);
+      const outputs = await this.#gradient.run(
+        { images, input_ids: ids, ...this.#dropoutMasks(ids.shape[1] as number), ...this.#weights() },
+        this.#gradientOutputs,
+      );
+      const value = (name: string) => Number(outputs[name]?.data[0]);
+      const result = {
+        loss: value('loss'),
+        imageToTextAccuracy: value('image_to_text_accuracy'),
+        textToImageAccuracy: value('text_to_image_accuracy'),
+      };
+      if (!Number.isFinite(result.loss))
+        throw new FailedPreconditionError(
+          `the loss of step ${this.#optimizer.step} is ${result.loss}; lower the learning rate (${learningRate}) or check the data`,
+        );
+      await this.#optimizer.update(this.#arenas.trained, this.#arenas.gradients, learningRate);
+      this.#updateRunningStatistics(outputs);
+      return { ...result, logitScale: this.#clampLogitScale() };
+    });
+  }
+
+  encodeImages(images: NdArray<'float32'>): Promise<NdArray<'float32'>> {
+    return this.#encode('image', { images });
+  }
+
+  encodeTexts(inputIds: NdArray<'int32'>): Promise<NdArray<'float32'>> {
+    return this.#encode('text', { input_ids: trimPadding(inputIds) });
+  }
+
+  async state(): Promise<TrainState> {
+    const { step, expAvg, expAvgSq } = this.#optimizer;
+    return {
+      parameters: this.#parameters,
+      optimizer: { step, expAvg: expAvg.tensors, expAvgSq: expAvgSq.tensors },
+    };
+  }
+
+  restore({ parameters, optimizer }: TrainState): Promise<void> {
+    return this.#exclusively(async () => {
+      this.#arenas.trained.load(parameters, 'parameter');
+      this.#arenas.fixed.load(parameters, 'parameter');
+      this.#optimizer.expAvg.load(optimizer.expAvg, 'exp_avg');
+      this.#optimizer.expAvgSq.load(optimizer.expAvgSq, 'exp_avg_sq');
+      this.#optimizer.step = optimizer.step;
+    });
+  }
+
+  async dispose(): Promise<void> {
+    await this.#gradient.dispose();
+    await this.#optimizer.dispose();
+    for (const encoder of this.#encoders.values()) await (await encoder).dispose();
+  }
+
+  async #exclusively<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#isBusy) throw new FailedPreconditionError('the previous step has not ended');
+    this.#isBusy = true;
+    try {
+      return await work();
+    } finally {
+      this.#isBusy = false;
+    }
+  }
+
+  #weights(): Record<string, NdArray> {
+    return Object.fromEntries(this.#parameters);
+  }
+
+  /** Masks of this step, by the seed and the number of updates made: a resumed run draws the same. */
+  #dropoutMasks(length: number): Record<string, NdArray> {
+    const { config, batchSize, seed } = this.#options;
+    const { hidden, attention } = dropoutSpecs(config, batchSize);
+    const draw = (spec: TensorSpec, rate: number, site: number) =>
+      dropoutMask(
+        spec.shape.map((size) => (typeof size === 'number' ? size : length)),
+        rate,
+        seed,
+        this.#optimizer.step,
+        site,
+      );
+    return {
+      ...(hidden ? { [hidden.name]: draw(hidden, config.text.hiddenDropout, 0) } : {}),
+      ...(attention ? { [attention.name]: draw(attention, config.text.attentionDropout, 1) } : {}),
+    };
+  }
+
+  async #encode(tower: 'image' | 'text', inputs: Record<string, NdArray>): Promise<NdArray<'float32'>> {
+    const { config, runtime } = this.#options;
+    const prepare = () =>
+      runtime.prepare(tower === 'image' ? liveImageEncoderProgram(config) : liveTextEncoderProgram(config));
+    const encoder = this.#encoders.get(tower) ?? prepare();
+    this.#encoders.set(tower, encoder);
+    const outputs = await (await encoder).run({ ...inputs, ...this.#weights() });
+    return outputs['normalized'] as NdArray<'float32'>;
+  }
+
+  #updateRunningStatistics(outputs: Readonly<Record<string, NdArray>>): void {
+    for (const [name, tensor] of this.#arenas.fixed.tensors) {
+      const update = outputs[updateName(name)];
+      if (update) tensor.data.set(update.data as Float32Array);
+    }
+  }
+
+  #clampLogitScale(): number {
+    const { data } = this.#parameters.get('logit_scale') as NdArray<'float32'>;
+    data[0] = Math.min(MAX_LOGIT_SCALE, Math.max(MIN_LOGIT_SCALE, data[0] as number));
+    return data[0];
+  }
+}
+
+/** Without the columns that are padding in every row: the model masks padding, so its answers are the same. */
+function trimPadding(inputIds: NdArray<'int32'>): NdArray<'int32'> {
+  const [rows = 0, columns = 0] = inputIds.shape;
+  const { data } = inputIds;
+  let length = columns;
+  const isPadding = (column: number) => {
+    for (let row = 0; row < rows; row++) if (data[row * columns + column] !== 0) return false;
+    return true;
+  };
+  while (length > 1 && isPadding(length - 1)) length--;
+  if (length === columns) return inputIds;
+  const trimmed = new Int32Array(rows * length);
+  for (let row = 0; row < rows; row++)
+    trimmed.set(data.subarray(row * columns, row * columns + length), row * length);
+  return { dtype: 'int32', shape: [rows, length], data: trimmed };
+}

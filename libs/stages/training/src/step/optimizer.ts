@@ -1,0 +1,180 @@
+import { float32, type NdArray } from '@online-cnclip/foundation';
+import { adamWProgram, lambApplyProgram, lambUpdateProgram, squareSumProgram } from '@online-cnclip/network';
+import type { Executable, Runtime } from '@online-cnclip/runtime';
+import type { OptimizerOptions } from '../train-step.ts';
+import { Arena, type ArenaLayout } from './arena.ts';
+
+/**
+ * Elements that one run of an optimizer's program works on: its temporaries then fit a core's cache instead of
+ * going through memory.
+ */
+const CHUNK_ELEMENTS = 2 ** 18;
+
+/** Updates an arena of parameters from an arena of gradients, in place. */
+export interface Optimizer {
+  readonly expAvg: Arena;
+  readonly expAvgSq: Arena;
+  /** Updates made so far; set when a state is restored. */
+  step: number;
+  /** Uses the gradients up: their arena's content is undefined afterwards. */
+  update(parameters: Arena, gradients: Arena, learningRate: number): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+type Run = readonly [start: number, end: number];
+
+function* chunks(start: number, end: number): Generator<Run> {
+  for (let at = start; at < end; at += CHUNK_ELEMENTS) yield [at, Math.min(end, at + CHUNK_ELEMENTS)];
+}
+
+const scalar = (value: number): NdArray<'float32'> => float32([], Float32Array.of(value));
+const scalarOf = (outputs: Readonly<Record<string, NdArray>>, name: string): number =>
+  Number(outputs[name]?.data[0]);
+
+export async function createOptimizer(
+  runtime: Runtime,
+  options: OptimizerOptions,
+  layout: ArenaLayout,
+): Promise<Optimizer> {
+  const arenas = { expAvg: new Arena(layout), expAvgSq: new Arena(layout) };
+  return options.kind === 'adamw'
+    ? new AdamW(options, arenas, await runtime.prepare(adamWProgram(options)))
+    : new Lamb(options, arenas, {
+        update: await runtime.prepare(lambUpdateProgram(options)),
+        apply: await runtime.prepare(lambApplyProgram()),
+        square: await runtime.prepare(squareSumProgram()),
+      });
+}
+
+interface MomentArenas {
+  readonly expAvg: Arena;
+  readonly expAvgSq: Arena;
+}
+
+/** Inputs that every update shares: the running means and the step's scalars. */
+function momentInputs(
+  { beta1, beta2 }: OptimizerOptions,
+  { expAvg, expAvgSq }: MomentArenas,
+  step: number,
+  gradientScale: number,
+) {
+  const scalars = {
+    gradient_scale: scalar(gradientScale),
+    correction1: scalar(1 - beta1 ** step),
+    correction2: scalar(1 - beta2 ** step),
+  };
+  return (run: Run, parameters: Arena, gradients: Arena, weightDecay: number) => ({
+    p: parameters.slice(...run),
+    g: gradients.slice(...run),
+    m: expAvg.slice(...run),
+    v: expAvgSq.slice(...run),
+    ...scalars,
+    weight_decay: scalar(weightDecay),
+  });
+}
+
+class AdamW implements Optimizer {
+  readonly expAvg: Arena;
+  readonly expAvgSq: Arena;
+  step = 0;
+  readonly #options: OptimizerOptions;
+  readonly #executable: Executable;
+
+  constructor(options: OptimizerOptions, { expAvg, expAvgSq }: MomentArenas, executable: Executable) {
+    this.#options = options;
+    this.expAvg = expAvg;
+    this.expAvgSq = expAvgSq;
+    this.#executable = executable;
+  }
+
+  async update(parameters: Arena, gradients: Arena, learningRate: number): Promise<void> {
+    this.step++;
+    const inputsOf = momentInputs(this.#options, this, this.step, 1);
+    const { decayStart, length } = parameters.layout;
+    const updateRun = (weightDecay: number) => (run: Run) => {
+      const inputs = inputsOf(run, parameters, gradients, weightDecay);
+      const outputs = { new_p: inputs.p, new_m: inputs.m, new_v: inputs.v };
+      return this.#executable.run({ ...inputs, learning_rate: scalar(learningRate) }, outputs);
+    };
+    await Promise.all([
+      ...[...chunks(0, decayStart)].map(updateRun(0)),
+      ...[...chunks(decayStart, length)].map(updateRun(this.#options.weightDecay)),
+    ]);
+  }
+
+  dispose(): Promise<void> {
+    return this.#executable.dispose();
+  }
+}
+
+interface LambExecutables {
+  readonly update: Executable;
+  readonly apply: Executable;
+  readonly square: Executable;
+}
+
+class Lamb implements Optimizer {
+  readonly expAvg: Arena;
+  readonly expAvgSq: Arena;
+  step = 0;
+  readonly #options: OptimizerOptions;
+  readonly #executables: LambExecutables;
+
+  constructor(options: OptimizerOptions, { expAvg, expAvgSq }: MomentArenas, executables: LambExecutables) {
+    this.#options = options;
+    this.expAvg = expAvg;
+    this.expAvgSq = expAvgSq;
+    this.#executables = executables;
+  }
+
+  async update(parameters: Arena, gradients: Arena, learningRate: number): Promise<void> {
+    this.step++;
+    const inputsOf = momentInputs(this.#options, this, this.step, await this.#gradientScale(gradients));
+    const { entries, decayStart } = parameters.layout;
+    const { weightDecay } = this.#options;
+    // The update takes the gradient's place, so that it need not be computed twice.
+    const phases = async (start: number, end: number, decay: number) => {
+      const runs = [...chunks(start, end)];
+      const sums = await Promise.all(
+        runs.map((run) => {
+          const inputs = inputsOf(run, parameters, gradients, decay);
+          const into = { new_m: inputs.m, new_v: inputs.v, update: inputs.g };
+          return this.#executables.update.run(inputs, into);
+        }),
+      );
+      const norm = (name: string) =>
+        Math.sqrt(sums.reduce((total, outputs) => total + scalarOf(outputs, name), 0));
+      const [parameterNorm, updateNorm] = [norm('parameter_square'), norm('update_square')];
+      const trust = decay !== 0 && parameterNorm > 0 && updateNorm > 0 ? parameterNorm / updateNorm : 1;
+      const rate = scalar(learningRate * trust);
+      await Promise.all(
+        runs.map((run) => {
+          const p = parameters.slice(...run);
+          return this.#executables.apply.run({ p, update: gradients.slice(...run), rate }, { new_p: p });
+        }),
+      );
+    };
+    if (weightDecay === 0) return phases(0, parameters.layout.length, 0);
+    await phases(0, decayStart, 0);
+    for (const { start, length } of entries)
+      if (start >= decayStart) await phases(start, start + length, weightDecay);
+  }
+
+  /** Clips the global norm of all gradients. */
+  async #gradientScale(gradients: Arena): Promise<number> {
+    const { maxGradientNorm } = this.#options;
+    if (maxGradientNorm === undefined) return 1;
+    const sums = await Promise.all(
+      [...chunks(0, gradients.layout.length)].map((run) =>
+        this.#executables.square.run({ x: gradients.slice(...run) }),
+      ),
+    );
+    const norm = Math.sqrt(sums.reduce((total, outputs) => total + scalarOf(outputs, 'square'), 0));
+    return norm > maxGradientNorm ? maxGradientNorm / norm : 1;
+  }
+
+  async dispose(): Promise<void> {
+    const { update, apply, square } = this.#executables;
+    await Promise.all([update.dispose(), apply.dispose(), square.dispose()]);
+  }
+}
