@@ -1,1 +1,3 @@
-export {};
+export type { CallOptions } from './call-options.ts';
+export * from './client.ts';
+export * from './clients.ts';

@@ -1,0 +1,127 @@
+import { readFileSync } from 'node:fs';
+import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
+import {
+  DEFAULT_MAX_MESSAGE_BYTES,
+  descriptorSetPath,
+  KEEPALIVE_TIME_MS,
+  KEEPALIVE_TIMEOUT_MS,
+  serviceName,
+} from '@online-cnclip/contracts';
+import { type Logger, messageOf, UnavailableError } from '@online-cnclip/foundation';
+import { adaptHandlers, reportSerialization } from './adapt.ts';
+import { formatAddress, parseAddress } from './address.ts';
+import { Calls, within } from './calls.ts';
+import type { Implementation } from './handlers.ts';
+import { HEALTH_SERVICE, Health } from './health.ts';
+import { addReflection } from './reflection.ts';
+import { Telemetry } from './telemetry.ts';
+
+/** Calls at once on one connection; more wait in the client. Bounds what one client can hold of a service. */
+export const MAX_CONCURRENT_STREAMS = 1_000;
+
+/** Time for accepted calls to end on their own: below the 30 s that Kubernetes gives a process by default. */
+export const DEFAULT_DRAIN_TIMEOUT_MS = 20_000;
+
+/** Time for the last responses to reach their clients once every handler has ended. */
+const FLUSH_TIMEOUT_MS = 1_000;
+
+export interface ServiceOptions {
+  /** For logs and metrics: `encoder`. */
+  readonly name: string;
+  readonly implementations: readonly Implementation[];
+  readonly logger: Logger;
+  readonly telemetry?: Telemetry;
+  readonly health?: Health;
+  readonly maxMessageBytes?: number;
+  readonly drainTimeoutMs?: number;
+  /** Plain text by default. */
+  readonly credentials?: ServerCredentials;
+}
+
+/** A gRPC server with health checking, reflection, metrics, an error boundary and an orderly end. */
+export interface Service {
+  readonly health: Health;
+  readonly telemetry: Telemetry;
+  /**
+   * Binds `host:port` (port 0: any).
+   *
+   * @returns the address with the port that was taken.
+   * @throws UnavailableError when it cannot be bound.
+   */
+  listen(address: string): Promise<string>;
+  /**
+   * NOT_SERVING, refuses new calls with UNAVAILABLE, finishes accepted ones, closes. After `drainTimeoutMs` what is left
+   * is aborted. Calling it again waits for the same end.
+   */
+  close(): Promise<void>;
+}
+
+/** Builds a service around its handlers; nothing is bound yet. */
+export function createService(options: ServiceOptions): Service {
+  const {
+    name,
+    implementations,
+    logger,
+    telemetry = new Telemetry(name),
+    health = new Health(),
+    maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES,
+    drainTimeoutMs = DEFAULT_DRAIN_TIMEOUT_MS,
+    credentials = ServerCredentials.createInsecure(),
+  } = options;
+  const server = createServer(maxMessageBytes);
+  const calls = new Calls(logger, telemetry);
+  for (const implementation of implementations) {
+    const definition = reportSerialization(implementation.definition, logger);
+    server.addService(definition as unknown as ServiceDefinition, adaptHandlers(implementation, calls));
+  }
+  const services = implementations.map(({ definition }) => serviceName(definition));
+  health.addTo(server, services);
+  addReflection(server, readFileSync(descriptorSetPath), [...services, HEALTH_SERVICE]);
+
+  let closing: Promise<void> | undefined;
+  return {
+    health,
+    telemetry,
+    listen: (address) => bind(server, address, credentials),
+    close: () => {
+      closing ??= closeServer(server, health, calls, { drainTimeoutMs, logger });
+      return closing;
+    },
+  };
+}
+
+function createServer(maxMessageBytes: number): Server {
+  return new Server({
+    'grpc.max_receive_message_length': maxMessageBytes,
+    'grpc.max_send_message_length': maxMessageBytes,
+    'grpc.max_concurrent_streams': MAX_CONCURRENT_STREAMS,
+    'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
+    'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+  });
+}
+
+async function bind(server: Server, address: string, credentials: ServerCredentials): Promise<string> {
+  const { host } = parseAddress(address);
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  server.bindAsync(address, credentials, (error, port) => (error ? reject(error) : resolve(port)));
+  try {
+    return formatAddress({ host, port: await promise });
+  } catch (cause) {
+    throw new UnavailableError(`cannot listen: ${messageOf(cause)}`, { place: address, cause });
+  }
+}
+
+async function closeServer(
+  server: Server,
+  health: Health,
+  calls: Calls,
+  { drainTimeoutMs, logger }: { readonly drainTimeoutMs: number; readonly logger: Logger },
+): Promise<void> {
+  health.close();
+  const left = await calls.drain(drainTimeoutMs);
+  if (left > 0) logger.error({ calls: left }, 'handlers ignored their abort signal');
+  const flushed = Promise.withResolvers<void>();
+  server.tryShutdown(() => flushed.resolve());
+  await within(flushed.promise, FLUSH_TIMEOUT_MS);
+  server.forceShutdown();
+}

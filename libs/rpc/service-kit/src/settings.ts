@@ -1,0 +1,66 @@
+import { DEFAULT_MAX_MESSAGE_BYTES } from '@online-cnclip/contracts';
+import { type ConfigOf, LOG_LEVELS, messageOf, type Setting, setting } from '@online-cnclip/foundation';
+import { z } from 'zod';
+import { parseAddress } from './address.ts';
+import { DEFAULT_DRAIN_TIMEOUT_MS } from './service.ts';
+
+/** The value of `metricsAddress` for no metrics server. */
+export const METRICS_OFF = 'off';
+
+/** A `host:port` as configuration. */
+export const addressSchema = z.string().superRefine((text, context) => {
+  try {
+    parseAddress(text);
+  } catch (error) {
+    context.addIssue(messageOf(error));
+  }
+});
+
+const positiveInteger = z.coerce.number().int().positive();
+
+/** `ONLINE_CNCLIP_ENCODER_LISTEN_ADDRESS` for ('encoder', 'LISTEN_ADDRESS'). */
+export const environmentName = (service: string, name: string): string =>
+  `ONLINE_CNCLIP_${service.toUpperCase().replaceAll('-', '_')}_${name}`;
+
+/**
+ * The settings that every service has; a service spreads its own beside them. Both servers are on loopback
+ * unless configured otherwise.
+ *
+ * @param service `encoder`: part of the environment variables' names.
+ */
+export function serviceSettings(
+  service: string,
+  ports: { readonly listen: number; readonly metrics: number },
+) {
+  return {
+    listenAddress: setting(
+      environmentName(service, 'LISTEN_ADDRESS'),
+      addressSchema.default(`127.0.0.1:${ports.listen}`).describe('host:port of the gRPC server'),
+    ),
+    metricsAddress: setting(
+      environmentName(service, 'METRICS_ADDRESS'),
+      z
+        .union([z.literal(METRICS_OFF), addressSchema])
+        .default(`127.0.0.1:${ports.metrics}`)
+        .describe(`host:port of the Prometheus metrics, or ${METRICS_OFF}`),
+    ),
+    logLevel: setting(
+      environmentName(service, 'LOG_LEVEL'),
+      z
+        .enum(LOG_LEVELS)
+        .default('info')
+        .describe(`one of ${LOG_LEVELS.join(', ')}`),
+    ),
+    maxMessageBytes: setting(
+      environmentName(service, 'MAX_MESSAGE_BYTES'),
+      positiveInteger.default(DEFAULT_MAX_MESSAGE_BYTES).describe('bytes of one gRPC message at most'),
+    ),
+    drainTimeoutMs: setting(
+      environmentName(service, 'DRAIN_TIMEOUT_MS'),
+      positiveInteger.default(DEFAULT_DRAIN_TIMEOUT_MS).describe('time for calls to end at shutdown'),
+    ),
+  } as const satisfies Record<string, Setting>;
+}
+
+export type ServiceSettings = ReturnType<typeof serviceSettings>;
+export type ServiceConfig = ConfigOf<ServiceSettings>;
