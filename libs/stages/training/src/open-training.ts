@@ -1,0 +1,175 @@
+import { type Dataset, openDataset } from '@online-cnclip/dataset';
+import { type ModelConfig, resolveModelConfig } from '@online-cnclip/network';
+import { createPreprocessor, type Preprocessor } from '@online-cnclip/preprocessing';
+import { loadTokenizer } from '@online-cnclip/tokenizer';
+import { CheckpointWriter } from './checkpoint-writer.ts';
+import type { TrainingEvent } from './events.ts';
+import type { TrainingOptions } from './options.ts';
+import type { EncodeTexts, PairLoader } from './pair-loader.ts';
+import type { TrainingPorts } from './ports.ts';
+import { createRunFolder, paramsLines, type RunFiles, runFiles, writeParams } from './run-files.ts';
+import { findStartingPoint, type StartingPoint } from './starting-point.ts';
+import type { OptimizerOptions, TrainStep } from './train-step.ts';
+import { TrainingLog } from './training-log.ts';
+import type { ValidationSplit } from './validation-split.ts';
+
+/** LAMB clips the global gradient norm, as apex' FusedLAMB does by default; AdamW does not. */
+const LAMB_MAX_GRADIENT_NORM = 1;
+
+/** Everything that a run holds open. */
+export interface OpenedTraining {
+  readonly options: TrainingOptions;
+  readonly loader: PairLoader;
+  readonly validation: ValidationSplit | undefined;
+  readonly step: TrainStep;
+  /** Absent where the run writes no files. */
+  readonly checkpoints: CheckpointWriter | undefined;
+  readonly log: TrainingLog;
+  readonly startStep: number;
+  readonly totalSteps: number;
+  readonly totalEpochs: number;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens data sets, files and model of a run, and finds where it starts.
+ *
+ * @throws as train() does; what was opened is closed again.
+ */
+export async function openTraining(
+  options: TrainingOptions,
+  ports: TrainingPorts,
+  onEvent: (event: TrainingEvent) => void,
+): Promise<OpenedTraining> {
+  const closers = new AsyncDisposableStack();
+  try {
+    return await open(options, ports, onEvent, closers);
+  } catch (error) {
+    await closers.disposeAsync();
+    throw error;
+  }
+}
+
+async function open(
+  options: TrainingOptions,
+  ports: TrainingPorts,
+  onEvent: (event: TrainingEvent) => void,
+  closers: AsyncDisposableStack,
+): Promise<OpenedTraining> {
+  const config = resolveModelConfig(options.visionModel, options.textModel);
+  const data = openData(options, config.vision.imageResolution, closers);
+  const stepsPerEpoch = data.loader.batchesPerEpoch;
+  const totalSteps = options.maxSteps ?? options.maxEpochs * stepsPerEpoch;
+  const totalEpochs = Math.ceil(totalSteps / stepsPerEpoch);
+
+  const files = await createFiles(options, ports.now?.() ?? new Date());
+  const log = new TrainingLog(files?.log, options.debug, onEvent);
+  closers.defer(() => log.close());
+  await describeRun(options, files, { totalSteps, totalEpochs }, log);
+
+  const order = { seed: options.seed, batchSize: options.batchSize, pairs: data.pairs };
+  const start = await findStartingPoint({
+    options,
+    config,
+    checkpoints: files?.checkpoints,
+    stepsPerEpoch,
+    order,
+    log,
+  });
+  const step = await createStep(options, config, start, ports);
+  closers.defer(() => step.dispose());
+  onEvent({
+    kind: 'started',
+    totalSteps,
+    totalEpochs,
+    stepsPerEpoch,
+    startStep: start.step,
+    pairs: data.pairs,
+    ...(files && { folder: files.folder }),
+    ...(start.resumedFrom !== undefined && { resumedFrom: start.resumedFrom }),
+  });
+  return {
+    options,
+    loader: data.loader,
+    validation: data.validation,
+    step,
+    checkpoints: files && new CheckpointWriter(files.checkpoints, options.name, order),
+    log,
+    startStep: start.step,
+    totalSteps,
+    totalEpochs,
+    close: () => closers.disposeAsync(),
+  };
+}
+
+async function createStep(
+  options: TrainingOptions,
+  config: ModelConfig,
+  start: StartingPoint,
+  { createTrainStep, runtime }: TrainingPorts,
+): Promise<TrainStep> {
+  const step = await createTrainStep({
+    config,
+    parameters: start.parameters,
+    runtime,
+    batchSize: options.batchSize,
+    contextLength: options.contextLength,
+    loss: options.loss,
+    optimizer: optimizerOptions(options),
+    freezeVision: options.freezeVision,
+    seed: options.seed,
+  });
+  if (start.optimizer) await step.restore({ parameters: start.parameters, optimizer: start.optimizer });
+  return step;
+}
+
+function optimizerOptions(options: TrainingOptions): OptimizerOptions {
+  const { optimizer: kind, beta1, beta2, eps, wd: weightDecay } = options;
+  const optimizer = { kind, beta1, beta2, eps, weightDecay };
+  return kind === 'lamb' ? { ...optimizer, maxGradientNorm: LAMB_MAX_GRADIENT_NORM } : optimizer;
+}
+
+async function createFiles({ logs, name }: TrainingOptions, startedAt: Date): Promise<RunFiles | undefined> {
+  if (logs === null) return undefined;
+  const files = runFiles(logs, name, startedAt);
+  await createRunFolder(files);
+  return files;
+}
+
+/** The params file, and the same lines in the log. */
+async function describeRun(
+  options: TrainingOptions,
+  files: RunFiles | undefined,
+  total: { readonly totalSteps: number; readonly totalEpochs: number },
+  log: TrainingLog,
+): Promise<void> {
+  const lines = paramsLines(
+    { ...options, maxSteps: total.totalSteps, maxEpochs: total.totalEpochs },
+    {
+      aggregate: !options.skipAggregate,
+      checkpointPath: files?.checkpoints,
+      logPath: files?.log,
+      rank: 0,
+      worldSize: 1,
+    },
+  );
+  if (files) await writeParams(files.params, lines);
+  log.info('Params:');
+  for (const line of lines) log.info(`  ${line}`);
+  if (options.freezeVision) log.info('The visual encoder is freezed during training.');
+  if (options.useBnSync || options.skipAggregate)
+    log.debug('one replica: its batch is the whole batch, with and without use-bn-sync and skip-aggregate');
+}
+
+function openData(options: TrainingOptions, resolution: number, closers: AsyncDisposableStack) {
+  const tokenizer = loadTokenizer();
+  const encode: EncodeTexts = (texts) => tokenizer.encode(texts, options.contextLength);
+  const open = (path: string) => {
+    const dataset = openDataset(path);
+    closers.defer(() => dataset.close());
+    return dataset;
+  };
+  const train = open(options.trainData);
+  const preprocessor = openPreprocessor();
+  const validation = options.valData === null ? undefined : open(options.valData);
+}

@@ -1,0 +1,59 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { writeFileAtomically } from '@online-cnclip/foundation';
+import { TRAINING_OPTION_NAMES, type TrainingOptions } from './options.ts';
+
+/** Where an experiment's files lie, named as the research code names them. */
+export interface RunFiles {
+  readonly folder: string;
+  readonly checkpoints: string;
+  readonly log: string;
+  readonly params: string;
+}
+
+export function runFiles(logs: string, name: string, startedAt: Date): RunFiles {
+  const folder = join(logs, name);
+  const suffix = startedAt.toISOString().slice(0, 19).replace(/[T:]/g, '-');
+  return {
+    folder,
+    checkpoints: join(folder, 'checkpoints'),
+    log: join(folder, `out_${suffix}.log`),
+    params: join(folder, `params_${suffix}.txt`),
+  };
+}
+
+export const LATEST_CHECKPOINT = 'epoch_latest.pt';
+export const epochCheckpoint = (epoch: number): string => `epoch${epoch}.pt`;
+export const stepCheckpoint = (epoch: number, step: number): string => `epoch_${epoch}_${step}.pt`;
+
+export async function createRunFolder(files: RunFiles): Promise<void> {
+  await mkdir(files.checkpoints, { recursive: true });
+}
+
+/**
+ * `name: value` of every option and of what was derived from them, sorted by name, written as Python prints them:
+ * what reads the research code's files reads these.
+ */
+export function paramsLines(
+  options: TrainingOptions,
+  derived: Readonly<Record<string, unknown>> = {},
+): string[] {
+  const useAugment = options.augmentation === 'original';
+  const values: Record<string, unknown> = { ...options, useAugment, ...derived };
+  return [...new Set([...TRAINING_OPTION_NAMES, ...Object.keys(derived)])]
+    .map((name): [string, unknown] => [snakeCase(name), values[name]])
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => `${name}: ${pythonText(value)}`);
+}
+
+export async function writeParams(path: string, lines: readonly string[]): Promise<void> {
+  await writeFileAtomically(path, `${lines.join('\n')}\n`);
+}
+
+const snakeCase = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+
+function pythonText(value: unknown): string {
+  if (value === null || value === undefined) return 'None';
+  if (typeof value === 'boolean') return value ? 'True' : 'False';
+  return String(value).replace(/e-(\d)$/, 'e-0$1');
+}

@@ -1,0 +1,81 @@
+import { InvalidInputError, type NdArray, throwIfAborted } from '@online-cnclip/foundation';
+import { type EncodeTexts, imageBatch, type PairSource } from './pair-loader.ts';
+import { prefetch } from './prefetch.ts';
+import type { PairRows } from './validation.ts';
+
+export interface ValidationSplitOptions {
+  readonly source: PairSource;
+  /** Every image of the split, those without a pair included: the gallery. */
+  readonly imageIds: readonly string[];
+  readonly decode: (bytes: Uint8Array) => Promise<Float32Array>;
+  readonly encode: EncodeTexts;
+  readonly resolution: number;
+  readonly batchSize: number;
+}
+
+/** Batches in preparation while one is encoded. */
+const BATCHES_AHEAD = 2;
+
+/** The distinct images and texts of a validation split, and which belong together. */
+export class ValidationSplit {
+  readonly imageIds: readonly string[];
+  readonly pairs: readonly PairRows[];
+  /** Of each distinct text, the ids of its images. */
+  readonly relevantIds: readonly (readonly string[])[];
+  readonly #texts: readonly string[];
+  readonly #options: ValidationSplitOptions;
+
+  /** @throws InvalidInputError when there is no pair, or a pair names an image that the split does not have. */
+  constructor(options: ValidationSplitOptions) {
+    const { source, imageIds } = options;
+    if (source.pairs === 0) throw new InvalidInputError('the data set has no pair', { place: 'val-data' });
+    const imageRows = new Map(imageIds.map((id, row) => [id, row]));
+    const textRows = new Map<string, number>();
+    const texts: string[] = [];
+    const relevant: string[][] = [];
+    this.pairs = Array.from({ length: source.pairs }, (_, index) => {
+      const { imageId, textId, text } = source.pair(index);
+      const image = imageRows.get(imageId);
+      if (image === undefined)
+        throw new InvalidInputError(`has no image ${imageId}, which its text ${textId} names`, {
+          place: 'val-data',
+        });
+      const row = textRows.get(textId) ?? texts.length;
+      if (row === texts.length) {
+        textRows.set(textId, row);
+        texts.push(text);
+        relevant.push([]);
+      }
+      relevant[row]?.push(imageId);
+      return { image, text: row };
+    });
+    this.imageIds = imageIds;
+    this.relevantIds = relevant;
+    this.#texts = texts;
+    this.#options = options;
+  }
+
+  /** float32 `[up to batchSize, 3, resolution, resolution]`, in the order of `imageIds`. */
+  async *imageBatches(signal?: AbortSignal): AsyncGenerator<NdArray<'float32'>, void, undefined> {
+    const { source, resolution, decode, batchSize } = this.#options;
+    const batches = prefetch(chunks(this.imageIds, batchSize), BATCHES_AHEAD, (ids) =>
+      imageBatch(ids, source, resolution, decode),
+    );
+    for await (const batch of batches) {
+      throwIfAborted(signal);
+      yield batch;
+    }
+  }
+
+  /** int32 `[up to batchSize, contextLength]`, in the order of `relevantIds`. */
+  async *textBatches(signal?: AbortSignal): AsyncGenerator<NdArray<'int32'>, void, undefined> {
+    for (const texts of chunks(this.#texts, this.#options.batchSize)) {
+      throwIfAborted(signal);
+      yield this.#options.encode(texts);
+    }
+  }
+}
+
+function* chunks<T>(items: readonly T[], size: number): Generator<readonly T[]> {
+  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);
+}

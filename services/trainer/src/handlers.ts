@@ -1,0 +1,61 @@
+import { type RunState, TrainerServiceService } from '@online-cnclip/contracts/trainer/v1';
+import { InvalidInputError, type Logger } from '@online-cnclip/foundation';
+import { type Handlers, type Implementation, implement } from '@online-cnclip/service-kit';
+import { listCheckpoints } from './checkpoint-files.ts';
+import type { DataRoot } from './data-root.ts';
+import type { DatasetBuilds } from './dataset-builds.ts';
+import { splitRequests } from './dataset-message.ts';
+import { runFolder, trainingOptionsOf } from './options-message.ts';
+import { checkpointMessage, runMessage, runStateMessage, updateMessage } from './run-message.ts';
+import type { Runs } from './runs/runs.ts';
+
+export interface TrainerParts {
+  readonly root: DataRoot;
+  readonly runs: Runs;
+  readonly builds: DatasetBuilds;
+  readonly logger: Logger;
+}
+
+export function trainerService(parts: TrainerParts): Implementation {
+  return implement(TrainerServiceService, trainerHandlers(parts));
+}
+
+function trainerHandlers({
+  root,
+  runs,
+  builds,
+  logger,
+}: TrainerParts): Handlers<typeof TrainerServiceService> {
+  return {
+    buildDataset: (request, { signal }) => builds.build(request, signal),
+
+    async startRun({ options }) {
+      if (!options) throw new InvalidInputError('is required', { place: 'options' });
+      const training = trainingOptionsOf(options, root, new Date());
+      return { run: runMessage(runs.start(training, runFolder(training)), root) };
+    },
+
+    async *watchRun({ name }, { signal }) {
+      for await (const update of runs.watch(name, signal)) yield updateMessage(update, root);
+    },
+
+    async stopRun({ name }) {
+      return { run: runMessage(await runs.stop(name), root) };
+    },
+
+    async getRun({ name }) {
+      return { run: runMessage(runs.get(name), root) };
+    },
+
+    async listRuns({ states }) {
+      const wanted = new Set<RunState>(states);
+      const records = runs.list().filter(({ state }) => !wanted.size || wanted.has(runStateMessage(state)));
+      return { runs: records.map((record) => runMessage(record, root)) };
+    },
+
+    async listCheckpoints({ name }) {
+      const files = await listCheckpoints(runs.get(name).folder, logger);
+      return { checkpoints: files.map((file) => checkpointMessage(file, root)) };
+    },
+  };
+}

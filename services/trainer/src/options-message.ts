@@ -1,0 +1,151 @@
+import { join } from 'node:path';
+import {
+  Augmentation,
+  Loss,
+  Optimizer,
+  Precision,
+  type RunOptions,
+} from '@online-cnclip/contracts/trainer/v1';
+import { InvalidInputError } from '@online-cnclip/foundation';
+import { parseTrainingOptions, type TrainingOptions } from '@online-cnclip/training';
+import type { DataRoot } from './data-root.ts';
+
+/** Folder of the experiments in the data folder, as in the research code's DATAPATH. */
+const EXPERIMENTS = 'experiments';
+
+/** Fields that have the same name and meaning on both sides. */
+const PLAIN = [
+  'numWorkers',
+  'logInterval',
+  'reportTrainingBatchAcc',
+  'batchSize',
+  'validBatchSize',
+  'maxSteps',
+  'maxEpochs',
+  'contextLength',
+  'lr',
+  'beta1',
+  'beta2',
+  'eps',
+  'wd',
+  'warmup',
+  'useAugment',
+  'skipScheduler',
+  'resetOptimizer',
+  'resetDataOffset',
+  'visionModel',
+  'textModel',
+  'freezeVision',
+  'skipAggregate',
+  'useBnSync',
+  'debug',
+  'seed',
+] as const satisfies readonly (keyof RunOptions)[];
+
+/** Fields where 0 means never. */
+const INTERVALS = [
+  'validStepInterval',
+  'validEpochInterval',
+  'saveEpochFrequency',
+  'saveStepFrequency',
+] as const satisfies readonly (keyof RunOptions)[];
+
+const LOSSES = { [Loss.LOSS_UNSPECIFIED]: 'dsl', [Loss.LOSS_DSL]: 'dsl', [Loss.LOSS_CLIP]: 'clip' } as const;
+const OPTIMIZERS = {
+  [Optimizer.OPTIMIZER_UNSPECIFIED]: 'lamb',
+  [Optimizer.OPTIMIZER_LAMB]: 'lamb',
+  [Optimizer.OPTIMIZER_ADAMW]: 'adamw',
+} as const;
+
+const AUGMENTATIONS = {
+  [Augmentation.AUGMENTATION_UNSPECIFIED]: undefined,
+  [Augmentation.AUGMENTATION_NONE]: 'none',
+  [Augmentation.AUGMENTATION_ORIGINAL]: 'original',
+  [Augmentation.AUGMENTATION_BASIC]: 'basic',
+} as const;
+const AUGMENTATION_MESSAGES = {
+  none: Augmentation.AUGMENTATION_NONE,
+  original: Augmentation.AUGMENTATION_ORIGINAL,
+  basic: Augmentation.AUGMENTATION_BASIC,
+} as const;
+
+/**
+ * Options of a run with absolute paths and every default.
+ *
+ * @throws InvalidInputError naming the option.
+ */
+export function trainingOptionsOf(message: RunOptions, root: DataRoot, now: Date): TrainingOptions {
+  const path = (value: string | undefined, option: string) => {
+    if (value === undefined || value === '') return undefined;
+    return root.resolve(value, option);
+  };
+  if (message.trainData === '') throw new InvalidInputError('is required', { place: 'train-data' });
+  const given: Record<string, unknown> = {
+    trainData: path(message.trainData, 'train-data'),
+    valData: path(message.valData, 'val-data'),
+    logs: path(message.logs ?? EXPERIMENTS, 'logs'),
+    resume: path(message.resume, 'resume'),
+    clipWeightPath: path(message.clipWeightPath, 'clip-weight-path'),
+    bertWeightPath: path(message.bertWeightPath, 'bert-weight-path'),
+    precision: precisionOf(message.precision),
+    loss: valueOf(LOSSES, message.loss, 'loss'),
+    optimizer: valueOf(OPTIMIZERS, message.optimizer, 'optimizer'),
+    augmentation: valueOf(AUGMENTATIONS, message.augmentation, 'augmentation'),
+    name: message.name || undefined,
+  };
+  for (const field of PLAIN) given[field] = plain(message[field]);
+  for (const field of INTERVALS) given[field] = interval(plain(message[field]));
+  const options = parseTrainingOptions(given);
+  return message.name === '' ? { ...options, name: madeUpName(options, now) } : options;
+}
+
+/** Options as callers give them: paths relative to the data folder. */
+export function runOptionsMessage(options: TrainingOptions, root: DataRoot): RunOptions {
+  const path = (value: string | null) => (value === null ? undefined : root.relative(value));
+  const { maxSteps, validStepInterval } = options;
+  return {
+    ...options,
+    useAugment: options.augmentation === 'original',
+    augmentation: AUGMENTATION_MESSAGES[options.augmentation],
+    trainData: root.relative(options.trainData),
+    valData: path(options.valData) ?? '',
+    logs: path(options.logs),
+    resume: path(options.resume),
+    clipWeightPath: path(options.clipWeightPath),
+    bertWeightPath: path(options.bertWeightPath),
+    maxSteps: maxSteps === null ? undefined : BigInt(maxSteps),
+    validStepInterval: validStepInterval === null ? undefined : BigInt(validStepInterval),
+    validEpochInterval: options.validEpochInterval ?? 0,
+    saveEpochFrequency: Math.max(0, options.saveEpochFrequency),
+    saveStepFrequency: BigInt(Math.max(0, options.saveStepFrequency)),
+    warmup: BigInt(options.warmup),
+    seed: BigInt(options.seed),
+    precision: Precision.PRECISION_FP32,
+    loss: options.loss === 'clip' ? Loss.LOSS_CLIP : Loss.LOSS_DSL,
+    optimizer: options.optimizer === 'adamw' ? Optimizer.OPTIMIZER_ADAMW : Optimizer.OPTIMIZER_LAMB,
+  };
+}
+
+/** Folder of a run's files. */
+export const runFolder = (options: TrainingOptions): string => join(options.logs ?? '', options.name);
+
+const plain = (value: string | number | bigint | boolean | undefined) =>
+  typeof value === 'bigint' ? Number(value) : value;
+
+const interval = (value: string | number | boolean | undefined) => (value === 0 ? 'none' : value);
+
+function precisionOf(precision: Precision): string {
+  const known = precision === Precision.PRECISION_UNSPECIFIED || precision === Precision.PRECISION_FP32;
+  return known ? 'fp32' : `precision ${precision}`;
+}
+
+/** Numbers of a later version of the contract are refused, not taken for a default. */
+function valueOf<T>(values: Readonly<Record<number, T>>, number: number, place: string): T {
+  if (!(number in values)) throw new InvalidInputError(`${number} is not a known value`, { place });
+  return values[number] as T;
+}
+
+function madeUpName({ visionModel, textModel }: TrainingOptions, now: Date): string {
+  const time = now.toISOString().slice(0, 19).replace(/[T:]/g, '-');
+  return `${time}_${visionModel}_${textModel}`;
+}

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import {
+  AlreadyExistsError,
+  FailedPreconditionError,
+  InvalidInputError,
+  NotFoundError,
+  silentLogger,
+  UnavailableError,
+} from '@online-cnclip/foundation';
+import { checkpointEvent, options, stepEvent, validationEvent } from '../testing.ts';
+import { RunStore } from './run-store.ts';
+import { type LaunchTraining, Runs } from './runs.ts';
+
+const never = new AbortController().signal;
+const newFolder = () => mkdtempSync(join(tmpdir(), 'runs-'));
+
+const open = (folder: string, launch: LaunchTraining) =>
+  Runs.open({ store: new RunStore(folder), launch, logger: silentLogger });
+
+/** Reports a step, then goes on until it is stopped; "saves" then. */
+const untilStopped: LaunchTraining = (_, { signal, onEvent }) => {
+  const started = {
+    kind: 'started',
+    totalSteps: 100,
+    totalEpochs: 4,
+    stepsPerEpoch: 25,
+    startStep: 0,
+  } as const;
+  onEvent({ ...started, pairs: 100 });
+  onEvent(stepEvent(7));
+  const { promise, resolve } = Promise.withResolvers<Awaited<ReturnType<LaunchTraining>>>();
+  const end = () => {
+    onEvent(checkpointEvent(8));
+    resolve({ outcome: 'stopped', step: 8, epoch: 1 });
+  };
+  signal.addEventListener('abort', () => setImmediate(end));
+  return promise;
+};
+
+test('a run is told of from its start to its end, to several watchers', async () => {
+  const launch: LaunchTraining = async (_, { onEvent }) => {
+    onEvent({ kind: 'started', totalSteps: 2, totalEpochs: 1, stepsPerEpoch: 2, startStep: 0, pairs: 8 });
+    onEvent(stepEvent(1));
+    onEvent(validationEvent(2));
+    onEvent(checkpointEvent(2));
+    return { outcome: 'completed', step: 2, epoch: 1 };
+  };
+  const runs = await open(newFolder(), launch);
+  const started = runs.start(options(), '/data/experiments/run-1');
+  assert.equal(started.state, 'starting');
+  const watch = async () => {
+    const seen: string[] = [];
+    for await (const update of runs.watch('run-1', never))
+      seen.push(update.kind === 'record' ? update.record.state : update.kind);
+    return seen;
+  };
+  const expected = ['starting', 'running', 'step', 'validation', 'checkpoint', 'completed'];
+  assert.deepEqual(await Promise.all([watch(), watch()]), [expected, expected]);
+  const record = runs.get('run-1');
+  assert.equal(record.latestStep?.loss, 0.5);
+  assert.equal(record.latestValidation?.recall.meanRecall, 20);
+  assert.equal(record.checkpoints.length, 1);
+  assert.ok(record.endedAt !== undefined);
+});
+
+test('one run at a time, and stopping saves', async () => {
+  const runs = await open(newFolder(), untilStopped);
+  runs.start(options(), '/f');
+  assert.throws(() => runs.start(options(), '/f'), AlreadyExistsError);
+  assert.throws(() => runs.start(options({ name: 'run-2' }), '/f'), FailedPreconditionError);
+  const [stopped, again] = await Promise.all([runs.stop('run-1'), runs.stop('run-1')]);
+  assert.equal(stopped.state, 'stopped');
+  assert.deepEqual(again, stopped);
+  assert.equal(stopped.checkpoints.at(-1)?.step, 8);
+  await assert.rejects(runs.stop('run-1'), FailedPreconditionError);
+  await assert.rejects(runs.stop('nobody'), NotFoundError);
+  runs.start(options({ name: 'run-2' }), '/f');
+  assert.deepEqual(
+    runs.list().map(({ name }) => name),
+    ['run-2', 'run-1'],
+  );
+  await runs.close();
+});
+
+test('closing stops and saves the run and refuses another', async () => {
+  const runs = await open(newFolder(), untilStopped);
+  runs.start(options(), '/f');
+  await runs.close();
+  assert.equal(runs.get('run-1').state, 'stopped');
+  assert.throws(() => runs.start(options(), '/f'), UnavailableError);
+});
+
+test('a failure is told by its kind; a defect keeps its text to the log', async () => {
+  const failing =
+    (error: Error): LaunchTraining =>
+    async () => {
+      throw error;
+    };
+  for (const [error, failure] of [
+    [
+      new InvalidInputError('no such thing', { place: 'lr' }),
+      { kind: 'invalid-input', message: 'lr: no such thing' },
+    ],
+    [new TypeError('secret'), { kind: 'internal', message: "an internal error; the service's log has it" }],
+  ] as const) {
+    const runs = await open(newFolder(), failing(error));
+    runs.start(options(), '/f');
+    for await (const _ of runs.watch('run-1', never));
+    assert.equal(runs.get('run-1').state, 'failed');
+    assert.deepEqual(runs.get('run-1').failure, failure);
+  }
+});
+
+test('records outlive the service; a run that was going on is interrupted and can be started again', async () => {
+  const folder = newFolder();
+  const first = await open(folder, untilStopped);
+  first.start(options({ name: 'ein lauf/7'.replace('/', '-') }), '/f');
+  first.start;
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  writeFileSync(join(folder, 'damaged.json'), '{');
+
+  const second = await open(folder, untilStopped);
+  assert.equal(second.list().length, 1);
+  const [record] = second.list();
+  assert.equal(record?.state, 'interrupted');
+  assert.equal(record?.totalSteps, 100);
+  second.start(options({ name: record?.name }), '/f');
+  await second.close();
+  const third = await open(folder, untilStopped);
+  assert.equal(third.list()[0]?.state, 'stopped');
+  assert.equal(third.list()[0]?.checkpoints.length, 1);
+  assert.ok(readFileSync(join(folder, 'ein%20lauf-7.json'), 'utf8').endsWith('}\n'));
+  await first.close();
+});

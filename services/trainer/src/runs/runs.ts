@@ -1,0 +1,177 @@
+import {
+  AlreadyExistsError,
+  FailedPreconditionError,
+  type Logger,
+  messageOf,
+  NotFoundError,
+  UnavailableError,
+} from '@online-cnclip/foundation';
+import type { TrainingEvent, TrainingOptions, TrainingResult } from '@online-cnclip/training';
+import { afterEnd, afterEvent, afterFailure, isGoingOn, newRecord, type RunRecord } from './run-record.ts';
+import type { RunStore } from './run-store.ts';
+import { type RunUpdate, WatchFeed } from './watch-feed.ts';
+
+/** Trains somewhere: events while it lasts; the signal stops it after a step and a checkpoint. */
+export type LaunchTraining = (
+  options: TrainingOptions,
+  hooks: { readonly signal: AbortSignal; readonly onEvent: (event: TrainingEvent) => void },
+) => Promise<TrainingResult>;
+
+export interface RunsOptions {
+  readonly store: RunStore;
+  readonly launch: LaunchTraining;
+  readonly logger: Logger;
+}
+
+/** Step reports change a record many times a second; its file follows at this distance at most. */
+const SAVE_STEPS_EVERY_MS = 5_000;
+
+interface ActiveRun {
+  readonly stop: AbortController;
+  readonly finished: Promise<void>;
+}
+
+/** Every run that this service has known; one at a time is going on. */
+export class Runs {
+  readonly #records: Map<string, RunRecord>;
+  readonly #feeds = new Map<string, WatchFeed>();
+  readonly #options: RunsOptions;
+  #active: (ActiveRun & { readonly name: string }) | undefined;
+  #closed = false;
+  #saving: Promise<void> = Promise.resolve();
+  #savedAt = 0;
+
+  static async open(options: RunsOptions): Promise<Runs> {
+    const records = await options.store.load(options.logger);
+    return new Runs(options, records);
+  }
+
+  private constructor(options: RunsOptions, records: readonly RunRecord[]) {
+    this.#options = options;
+    this.#records = new Map(records.map((record) => [record.name, record]));
+  }
+
+  /**
+   * Starts a run, or resumes the ended one of its name.
+   *
+   * @throws AlreadyExistsError while this run is going on; FailedPreconditionError while another one is;
+   *   UnavailableError while closing.
+   */
+  start(options: TrainingOptions, folder: string): RunRecord {
+    if (this.#closed) throw new UnavailableError('the service is shutting down');
+    const { name } = options;
+    if (this.#active?.name === name) throw new AlreadyExistsError(`run ${JSON.stringify(name)} is going on`);
+    if (this.#active)
+      throw new FailedPreconditionError(
+        `run ${JSON.stringify(this.#active.name)} is going on, and one trains at a time: stop it or wait for its end`,
+      );
+    const record = newRecord(options, folder, Date.now(), this.#records.get(name));
+    this.#update(record);
+    const stop = new AbortController();
+    this.#active = { name, stop, finished: this.#train(options, stop.signal) };
+    return record;
+  }
+
+  /**
+   * Asks a run to save and stop, and waits for its end.
+   *
+   * @throws NotFoundError; FailedPreconditionError when it has ended.
+   */
+  async stop(name: string): Promise<RunRecord> {
+    const record = this.get(name);
+    if (this.#active?.name !== name)
+      throw new FailedPreconditionError(`run ${JSON.stringify(name)} has ended: ${record.state}`);
+    await this.#stopActive(this.#active);
+    return this.get(name);
+  }
+
+  /** @throws NotFoundError. */
+  get(name: string): RunRecord {
+    const record = this.#records.get(name);
+    if (!record) throw new NotFoundError(`there is no run ${JSON.stringify(name)}`);
+    return record;
+  }
+
+  /** The latest started first. */
+  list(): RunRecord[] {
+    return [...this.#records.values()].sort((a, b) => b.startedAt - a.startedAt);
+  }
+
+  /** The run as it is, then its updates until it ends. @throws NotFoundError. */
+  watch(name: string, signal: AbortSignal): AsyncGenerator<RunUpdate, void, undefined> {
+    const record = this.get(name);
+    const feed = this.#feeds.get(name) ?? new WatchFeed();
+    this.#feeds.set(name, feed);
+    return feed.watch(record, signal);
+  }
+
+  /** Refuses new runs; the one that is going on saves and stops. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#active) await this.#stopActive(this.#active);
+    await this.#saving;
+  }
+
+  async #stopActive(active: ActiveRun & { readonly name: string }): Promise<void> {
+    const record = this.get(active.name);
+    if (record.state !== 'stopping') this.#update({ ...record, state: 'stopping' });
+    active.stop.abort();
+    await active.finished;
+  }
+
+  async #train(options: TrainingOptions, signal: AbortSignal): Promise<void> {
+    const { name } = options;
+    const { launch, logger } = this.#options;
+    // The caller of start() first gets the record of a run that has not begun.
+    await Promise.resolve();
+    let record: RunRecord;
+    try {
+      const result = await launch(options, { signal, onEvent: (event) => this.#onEvent(name, event) });
+      record = afterEnd(this.get(name), result, Date.now());
+      logger.info({ run: name, ...result }, 'the run has ended');
+    } catch (error) {
+      record = afterFailure(this.get(name), error, Date.now());
+      logger.error({ run: name, err: error }, `the run has failed: ${messageOf(error)}`);
+    }
+    this.#active = undefined;
+    this.#update(record);
+    this.#feeds.delete(name);
+    await this.#saving;
+  }
+
+  #onEvent(name: string, event: TrainingEvent): void {
+    const before = this.get(name);
+    const now = Date.now();
+    const record = afterEvent(before, event, now);
+    if (event.kind === 'log') {
+      this.#options.logger.debug({ run: name, level: event.level }, event.message);
+      return;
+    }
+    if (event.kind === 'started') {
+      this.#update(record);
+      return;
+    }
+    this.#records.set(name, record);
+    if (event.kind !== 'step' || now - this.#savedAt > SAVE_STEPS_EVERY_MS) this.#save(record);
+    this.#feeds
+      .get(name)
+      ?.publish(event.kind === 'checkpoint' ? { ...event, savedAt: now, at: now } : { ...event, at: now });
+  }
+
+  /** A change of state: kept, saved and told. */
+  #update(record: RunRecord): void {
+    this.#records.set(record.name, record);
+    this.#save(record);
+    this.#feeds.get(record.name)?.publish({ kind: 'record', at: Date.now(), record });
+  }
+
+  /** One write after another, so that a later record is never replaced by an earlier one. */
+  #save(record: RunRecord): void {
+    this.#savedAt = Date.now();
+    this.#saving = this.#saving
+      .then(() => this.#options.store.save(record))
+      .catch((error: unknown) =>
+        this.#options.logger.error({ err: error, run: record.name }, 'a run record cannot be saved'),
+      );
+  }
+}

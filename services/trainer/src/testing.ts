@@ -1,0 +1,50 @@
+// Values for the tests of this package.
+
+import type { CheckpointEvent, StepEvent, ValidationEvent } from '@online-cnclip/training';
+import { parseTrainingOptions } from '@online-cnclip/training';
+import { newRecord, type RunRecord } from './runs/run-record.ts';
+
+export const options = (given: Record<string, unknown> = {}) =>
+  parseTrainingOptions({ trainData: '/data/lmdb/train', logs: '/data/experiments', name: 'run-1', ...given });
+
+export const record = (given: Partial<RunRecord> = {}): RunRecord => ({
+  ...newRecord(options(), '/data/experiments/run-1', 1_000),
+  ...given,
+});
+
+export const stepEvent = (step: number): StepEvent => ({
+  kind: 'step',
+  step,
+  totalSteps: 1_000,
+  epoch: 1,
+  totalEpochs: 2,
+  loss: 1 / (step + 1),
+  learningRate: 0.001,
+  logitScale: 2.66,
+  imageToTextAccuracy: 0.5,
+  textToImageAccuracy: 0.25,
+  dataSeconds: 0.01,
+  stepSeconds: 0.1,
+  pairsPerSecond: 640,
+  etaSeconds: 12.5,
+});
+
+export const validationEvent = (step: number): ValidationEvent => ({
+  kind: 'validation',
+  step,
+  epoch: 1,
+  loss: 2.5,
+  imageToTextAccuracy: 0.75,
+  textToImageAccuracy: 0.5,
+  recall: { recallAt1: 10, recallAt5: 20, recallAt10: 30, meanRecall: 20, queries: 100, gallery: 90 },
+  seconds: 1.5,
+});
+
+export const checkpointEvent = (step: number): CheckpointEvent => ({
+  kind: 'checkpoint',
+  path: `/data/experiments/run-1/checkpoints/epoch_1_${step}.pt`,
+  bytes: 100,
+  step,
+  epoch: 1,
+  seconds: 0.5,
+});

@@ -1,0 +1,23 @@
+import type { ErrorKind } from '@online-cnclip/foundation';
+import type { TrainingEvent, TrainingOptions, TrainingResult } from '@online-cnclip/training';
+
+/** From the service to the training process. */
+export type Order =
+  | { readonly kind: 'train'; readonly options: TrainingOptions; readonly threads: number }
+  /** One step of a tiny model, to see that this machine can. */
+  | { readonly kind: 'check'; readonly threads: number }
+  /** Finish the step in hand, save, end. */
+  | { readonly kind: 'stop' };
+
+/** From the training process to the service. */
+export type Report =
+  | { readonly kind: 'event'; readonly event: TrainingEvent }
+  | { readonly kind: 'finished'; readonly result: TrainingResult }
+  | { readonly kind: 'failed'; readonly error: FailureReport };
+
+export interface FailureReport {
+  /** Absent for a defect. */
+  readonly errorKind: ErrorKind | undefined;
+  readonly message: string;
+  readonly stack: string | undefined;
+}

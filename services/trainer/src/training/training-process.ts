@@ -1,0 +1,52 @@
+// The process of one training run, forked by launch-training.ts: takes its orders from the service over the IPC
+// channel and wires the training stage to runtime and evaluation.
+import { ApplicationError, messageOf } from '@online-cnclip/foundation';
+import { createOnnxRuntime } from '@online-cnclip/runtime';
+import { createTrainStep, type TrainingEvent, type TrainingResult, train } from '@online-cnclip/training';
+import { galleryRecall } from './gallery-recall.ts';
+import type { FailureReport, Order, Report } from './messages.ts';
+import { tinyTraining } from './tiny-training.ts';
+
+const stop = new AbortController();
+
+process.on('message', (order: Order) => {
+  if (order.kind === 'stop') stop.abort();
+  else void obey(order);
+});
+// Ctrl-C in a terminal reaches every process: the service says what to do. Without the service: save and end.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort());
+process.on('disconnect', () => stop.abort());
+
+async function obey(order: Exclude<Order, { kind: 'stop' }>): Promise<void> {
+  try {
+    await report({ kind: 'finished', result: await execute(order) });
+  } catch (error) {
+    await report({ kind: 'failed', error: describe(error) });
+  }
+  // Native threads may keep a process alive that has nothing left to do.
+  process.exit(0);
+}
+
+function execute(order: Exclude<Order, { kind: 'stop' }>): Promise<TrainingResult> {
+  const runtime = createOnnxRuntime({ threads: order.threads });
+  if (order.kind === 'check') return tinyTraining(runtime);
+  const ports = { runtime, createTrainStep, recall: galleryRecall };
+  const onEvent = (event: TrainingEvent) => void report({ kind: 'event', event });
+  return train(order.options, ports, { signal: stop.signal, onEvent });
+}
+
+/** Resolves when the message is written; without a service there is nobody to tell. */
+function report(message: Report): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (process.connected) process.send?.(message, undefined, undefined, () => resolve());
+  else resolve();
+  return promise;
+}
+
+function describe(error: unknown): FailureReport {
+  return {
+    errorKind: error instanceof ApplicationError ? error.kind : undefined,
+    message: messageOf(error),
+    stack: error instanceof Error ? error.stack : undefined,
+  };
+}
