@@ -118,14 +118,12 @@ const isGrayRamp = (palette: Uint8Array): boolean =>
 function readWebpHeader(bytes: Buffer): ImageHeader {
   const chunk = bytes.toString('latin1', 12, 16);
   const at = 20;
-  if (chunk === 'VP8X')
-    return webp(1 + bytes.readUIntLE(at + 4, 3), 1 + bytes.readUIntLE(at + 7, 3));
+  if (chunk === 'VP8X') return webp(1 + bytes.readUIntLE(at + 4, 3), 1 + bytes.readUIntLE(at + 7, 3));
   if (chunk === 'VP8L') {
     const packed = bytes.readUInt32LE(at + 1);
     return webp(1 + (packed & 0x3fff), 1 + ((packed >>> 14) & 0x3fff));
   }
-  if (chunk === 'VP8 ')
-    return webp(bytes.readUInt16LE(at + 6) & 0x3fff, bytes.readUInt16LE(at + 8) & 0x3fff);
+  if (chunk === 'VP8 ') return webp(bytes.readUInt16LE(at + 6) & 0x3fff, bytes.readUInt16LE(at + 8) & 0x3fff);
   throw new InvalidInputError('does not start with a picture chunk', { place: 'WebP image' });
 }
 

@@ -34,9 +34,9 @@ function resizeInMode(
   const data = image.data as Uint8Array;
   const { mode } = image;
   if (mode === '1' || mode === 'P') return resizeNearest(data, image.width, box, width, height);
-  if (mode === 'L' || mode === 'RGB') return resizeBicubic({ ...image, data, channels: 3 }, width, height, box);
-  if (mode === 'CMYK')
-    return inksToRgb(resizeBicubic({ ...image, data, channels: 4 }, width, height, box));
+  if (mode === 'L' || mode === 'RGB')
+    return resizeBicubic({ ...image, data, channels: 3 }, width, height, box);
+  if (mode === 'CMYK') return inksToRgb(resizeBicubic({ ...image, data, channels: 4 }, width, height, box));
   // Pillow copies an image that has the size already, and then premultiplies nothing.
   if (sameSize) return dropAlpha(resizeBicubic({ ...image, data, channels: 4 }, width, height, box));
   const premultiplied = { ...image, data: premultiply(data), channels: 4 } as const;

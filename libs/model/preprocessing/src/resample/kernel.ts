@@ -1,9 +1,21 @@
 import { bicubicTaps, kernelTable } from './coefficients.ts';
 import { KERNEL_BASE64 } from './kernel-binary.ts';
 
+interface Memory {
+  readonly buffer: ArrayBuffer;
+  grow(pages: number): number;
+}
+
+/** TypeScript describes WebAssembly in its browser library only; this is what is used of it. */
+interface WebAssemblyApi {
+  readonly Module: new (binary: Uint8Array) => object;
+  readonly Instance: new (module: object) => { readonly exports: unknown };
+}
+const { Module, Instance } = (globalThis as unknown as { WebAssembly: WebAssemblyApi }).WebAssembly;
+
 /** What kernel.wat exports. Addresses and lengths are in bytes. */
 export interface Kernel {
-  readonly memory: WebAssembly.Memory;
+  readonly memory: Memory;
   horizontal(
     source: number,
     sourceRowBytes: number,
@@ -33,7 +45,7 @@ const MAX_CACHED_TABLES = 64;
 
 const PAGE_BYTES = 65_536;
 
-const compiled = new WebAssembly.Module(Buffer.from(KERNEL_BASE64, 'base64'));
+const compiled = new Module(Buffer.from(KERNEL_BASE64, 'base64'));
 let current: Kernel | undefined;
 const tables = new Map<string, Int32Array>();
 
@@ -41,7 +53,7 @@ const tables = new Map<string, Int32Array>();
 export function kernelWithMemory(bytes: number): Kernel {
   if (current && current.memory.buffer.byteLength > Math.max(bytes, MAX_KEPT_MEMORY_BYTES))
     current = undefined;
-  current ??= new WebAssembly.Instance(compiled).exports as unknown as Kernel;
+  current ??= new Instance(compiled).exports as Kernel;
   const missing = bytes - current.memory.buffer.byteLength;
   if (missing > 0) current.memory.grow(Math.ceil(missing / PAGE_BYTES));
   return current;

@@ -24,10 +24,16 @@ export function readGoldenTensors(path: string): Map<string, GoldenTensor> {
   return new Map(
     Object.entries(header)
       .filter(([name]) => name !== '__metadata__')
-      .map(([name, { dtype, shape, data_offsets: [from, to] }]) => [
-        name,
-        { dtype, shape, bytes: file.subarray(start + from, start + to) },
-      ]),
+      .map(
+        ([
+          name,
+          {
+            dtype,
+            shape,
+            data_offsets: [from, to],
+          },
+        ]) => [name, { dtype, shape, bytes: file.subarray(start + from, start + to) }],
+      ),
   );
 }
 
