@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { DataLossError, InvalidInputError, type NdArray, sizeOf } from '@online-cnclip/foundation';
 import { bytesInMemory, receive, STORED_TYPES } from '../element-types.ts';
-import type { TorchContainer } from './container.ts';
+import type { StoredBytes, TorchContainer } from './container.ts';
 import { isContiguous, type StoredView, spanOf } from './tensors.ts';
 
 // Tensors widened from half precision take twice their size in the file; the rest is room for small files.
@@ -26,28 +26,29 @@ export class ViewReader {
     const identity = JSON.stringify([storage.key, storage.type, offset, shape, strides]);
     const known = this.#arrays.get(identity);
     if (known) return known;
+    const stored = await this.#container.locate(storage);
     const array =
       sizeOf(shape) === 0 || isContiguous(shape, strides)
-        ? await this.#readContiguous(view, name)
-        : await this.#readStrided(view, name);
+        ? await this.#readContiguous(view, stored, name)
+        : await this.#readStrided(view, stored, name);
     this.#arrays.set(identity, array);
     return array;
   }
 
-  async #readContiguous(view: StoredView, name: string): Promise<NdArray> {
+  async #readContiguous(view: StoredView, stored: StoredBytes, name: string): Promise<NdArray> {
     const receiver = this.#receive(view, name);
-    await this.#readBytes(view, receiver.bytes, name);
+    await this.#readBytes(view, stored, receiver.bytes, name);
     return receiver.finish(view.shape);
   }
 
-  async #readStrided(view: StoredView, name: string): Promise<NdArray> {
+  async #readStrided(view: StoredView, stored: StoredBytes, name: string): Promise<NdArray> {
     const { storage, shape, strides } = view;
     const width = STORED_TYPES[storage.type];
     const spanBytes = spanOf(shape, strides) * width;
     this.#spend(spanBytes, name);
     const receiver = this.#receive(view, name);
     const span = new Uint8Array(spanBytes);
-    await this.#readBytes(view, span, name);
+    await this.#readBytes(view, stored, span, name);
     gather(span, receiver.bytes, width, shape, strides);
     this.#budget += spanBytes;
     return receiver.finish(shape);
@@ -59,8 +60,12 @@ export class ViewReader {
     return receive(storage.type, size, this.#place(name));
   }
 
-  async #readBytes({ storage, offset }: StoredView, target: Uint8Array, name: string): Promise<void> {
-    const stored = await this.#container.locate(storage);
+  async #readBytes(
+    { storage, offset }: StoredView,
+    stored: StoredBytes,
+    target: Uint8Array,
+    name: string,
+  ): Promise<void> {
     const start = offset * STORED_TYPES[storage.type];
     await this.#container.file.readInto(target, stored.position + start);
     const isWhole = target.byteLength === stored.length;
