@@ -1,3 +1,4 @@
+import { setLogger } from '@grpc/grpc-js';
 import {
   ApplicationError,
   type ConfigOf,
@@ -74,6 +75,8 @@ export async function runMain<S extends Settings & ServiceSettings>(options: Mai
     return;
   }
   const logger = createLogger(name, (config as ServiceConfig).logLevel);
+  // What grpc-js has to say goes into the same log, as JSON.
+  setLogger({ error: (...parts: unknown[]) => logger.warn({ source: 'grpc-js' }, parts.join(' ')) });
   process.once('uncaughtException', (error) => endProcess(logger, error));
   try {
     await runService(options, config, logger);

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { throwIfAborted } from '@online-cnclip/foundation';
 
 /** A call's request messages, and whether draining ended them before the client did. */
@@ -30,7 +31,12 @@ export function readRequests(
         stream.cutShort = true;
         return;
       }
-      if (next.done) return;
+      if (next.done) {
+        // A client that went away looks like one that ended its side until the stream's close is seen, a turn later.
+        await setImmediate();
+        throwIfAborted(signal);
+        return;
+      }
       onMessage();
       yield next.value;
     }
