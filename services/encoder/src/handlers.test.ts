@@ -40,7 +40,7 @@ for (const name of ['a.pt', 'b.pt', 'broken.pt']) await writeFile(join(folder, n
 async function serve(context: TestContext, options: { load?: string; latencyMs?: number } = {}) {
   const fakes: FakeModel[] = [];
   const host = new ModelHost({
-    checkpointFolder: folder,
+    dataFolder: folder,
     contextLength: 24,
     logger: silentLogger,
     load: async ({ checkpointPath, visionModel, textModel, contextLength }) => {

@@ -138,9 +138,10 @@ export class EncoderModel {
   }
 }
 
-export function checkContextLength(contextLength: number): void {
-  if (contextLength >= MIN_CONTEXT_LENGTH && contextLength <= MAX_CONTEXT_LENGTH) return;
-  throw new InvalidInputError(`${contextLength} is not from ${MIN_CONTEXT_LENGTH} to ${MAX_CONTEXT_LENGTH}`, {
+/** @throws InvalidInputError when texts of so many tokens cannot be. */
+export function checkContextLength(contextLength: number, maximum: number = MAX_CONTEXT_LENGTH): void {
+  if (contextLength >= MIN_CONTEXT_LENGTH && contextLength <= maximum) return;
+  throw new InvalidInputError(`${contextLength} is not from ${MIN_CONTEXT_LENGTH} to ${maximum}`, {
     place: 'context_length',
   });
 }

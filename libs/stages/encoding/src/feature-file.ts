@@ -10,7 +10,8 @@ import type { Outcome } from './outcome.ts';
 
 /** One thing to encode, by the id that its feature is stored under. */
 export interface FeatureSource<Input> {
-  readonly id: number | bigint;
+  /** A 64-bit integer; in decimal where it is a string. */
+  readonly id: string | number | bigint;
   readonly input: Input;
 }
 

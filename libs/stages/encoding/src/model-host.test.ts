@@ -25,7 +25,7 @@ function setUp(prepare?: (fake: FakeModel) => void) {
   const loads: ResolvedModelRequest[] = [];
   const fakes: FakeModel[] = [];
   const host = new ModelHost({
-    checkpointFolder: join(folder, 'root'),
+    dataFolder: join(folder, 'root'),
     contextLength: 24,
     logger: silentLogger,
     load: async (request) => {

@@ -34,7 +34,7 @@ export interface ResolvedModelRequest {
 
 export interface ModelHostOptions {
   /** The only folder that checkpoints are loaded from. */
-  readonly checkpointFolder: string;
+  readonly dataFolder: string;
   readonly contextLength: number;
   /** Builds a model; it is verified and disposed here. */
   readonly load: (request: ResolvedModelRequest, signal: AbortSignal | undefined) => Promise<EncoderModel>;
@@ -118,7 +118,7 @@ export class ModelHost {
       });
     return {
       checkpointPath: request.checkpointPath,
-      absolutePath: await resolveInside(this.#options.checkpointFolder, request.checkpointPath),
+      absolutePath: await resolveInside(this.#options.dataFolder, request.checkpointPath),
       visionModel,
       textModel,
       contextLength: request.contextLength || this.#options.contextLength,
@@ -166,12 +166,12 @@ export async function resolveInside(folder: string, path: string): Promise<strin
   if (path === '' || path.includes('\0')) throw new InvalidInputError('is not a path', { place });
   const target = join(folder, path);
   if (isAbsolute(path) || isOutside(relative(folder, target)))
-    throw new InvalidInputError('lies outside the checkpoint folder', { place });
+    throw new InvalidInputError('lies outside the data folder', { place });
   const [root, real] = await Promise.all([realpath(folder), realpath(target)]).catch((cause) => {
-    throw new NotFoundError('no such file in the checkpoint folder', { place, cause });
+    throw new NotFoundError('no such file in the data folder', { place, cause });
   });
   if (isOutside(relative(root, real)))
-    throw new InvalidInputError('leads outside the checkpoint folder', { place });
+    throw new InvalidInputError('leads outside the data folder', { place });
   return real;
 }
 

@@ -1,0 +1,102 @@
+// Loads the golden ViT (torch's own checkpoint) as the service does, and compares with torch's features.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { readSafetensors } from '@online-cnclip/checkpoint';
+import { InvalidInputError, type NdArray, requireFloat32 } from '@online-cnclip/foundation';
+import { parseTextConfig, parseVisionConfig } from '@online-cnclip/network';
+import { createOnnxRuntime, type Runtime } from '@online-cnclip/runtime';
+import { type LoadEncoderModelOptions, loadEncoderModel } from './load-encoder-model.ts';
+
+const GOLDENS = fileURLToPath(new URL('../../../../test/goldens', import.meta.url));
+const FOLDER = join(GOLDENS, 'model/vit');
+const readJson = async (file: string): Promise<unknown> =>
+  JSON.parse(await readFile(join(FOLDER, file), 'utf8'));
+
+/** Counts runtimes made and disposed. */
+function countedRuntimes() {
+  const count = { open: 0 };
+  const createRuntime = (): Runtime => {
+    const runtime = createOnnxRuntime({ threads: 1 });
+    count.open += 1;
+    return {
+      name: runtime.name,
+      prepare: (program) => runtime.prepare(program),
+      async dispose() {
+        count.open -= 1;
+        await runtime.dispose();
+      },
+    };
+  };
+  return { count, createRuntime };
+}
+
+async function goldenOptions(file: string): Promise<Omit<LoadEncoderModelOptions, 'createRuntime'>> {
+  return {
+    path: join(FOLDER, file),
+    visionModel: 'golden-vision',
+    textModel: 'golden-text',
+    config: {
+      vision: parseVisionConfig(await readJson('vision_model_config.json')),
+      text: parseTextConfig(await readJson('text_model_config.json')),
+    },
+    contextLength: 24,
+    decodeThreads: 1,
+  };
+}
+
+test('the golden checkpoint gives torch’s features, encodes image files, and frees all it made', async () => {
+  const { count, createRuntime } = countedRuntimes();
+  const options = await goldenOptions('checkpoint.pt');
+  const model = await loadEncoderModel({ ...options, createRuntime });
+  const cases = await readSafetensors(join(FOLDER, 'cases.safetensors'));
+  await model.verify();
+  const { shape, data } = cases.get('input_ids') as NdArray<'int32'>;
+  const [texts = 0, length = 0] = shape;
+  const padded = Array.from({ length: texts }, (_, row) => data.slice(row * length, (row + 1) * length));
+  const expected = requireFloat32(cases, 'text_features_normalized').data;
+  const outcomes = await model.texts.encode(padded.map((ids) => ids.filter((id) => id !== 0)));
+  const actual = outcomes.flatMap((outcome) => (outcome.ok ? [...outcome.value] : []));
+  assert.equal(actual.length, expected.length);
+  actual.forEach((value, index) => {
+    assert.ok(Math.abs(value - (expected[index] as number)) < 1e-5);
+  });
+  const { embeddingDimension, logitScale, fingerprint } = model.description;
+  assert.ok(Math.abs(logitScale / (requireFloat32(cases, 'logit_scale_exp').data[0] as number) - 1) < 1e-5);
+  assert.match(fingerprint, /^[0-9a-f]{64}$/);
+  const picture = await readFile(join(GOLDENS, 'augmentation/source.png'));
+  const [good, bad] = await model.encodeImages([picture, picture.subarray(0, 100)]);
+  assert.ok(good?.ok && good.value.length === embeddingDimension);
+  assert.ok(!bad?.ok && bad?.error instanceof InvalidInputError);
+  assert.equal(count.open, 2);
+  await model.dispose();
+  assert.equal(count.open, 0);
+});
+
+test('the fingerprint tells weights apart, not files', async () => {
+  const { createRuntime } = countedRuntimes();
+  const fingerprints: string[] = [];
+  for (const file of ['checkpoint.pt', 'huggingface', 'checkpoint-fp16.pt']) {
+    const model = await loadEncoderModel({ ...(await goldenOptions(file)), createRuntime });
+    fingerprints.push(model.description.fingerprint);
+    await model.dispose();
+  }
+  const [torch, huggingFace, half] = fingerprints;
+  assert.equal(torch, huggingFace);
+  assert.notEqual(torch, half);
+});
+
+test('what does not fit is refused before anything is prepared', async () => {
+  const { count, createRuntime } = countedRuntimes();
+  const options = await goldenOptions('checkpoint-legacy-format-without-word-embeddings.pt');
+  await assert.rejects(loadEncoderModel({ ...options, createRuntime }), /word_embeddings.*missing/);
+  const { config: _, ...presets } = options;
+  await assert.rejects(loadEncoderModel({ ...presets, createRuntime }), /golden-vision/);
+  await assert.rejects(
+    loadEncoderModel({ ...options, contextLength: 100_000, createRuntime }),
+    InvalidInputError,
+  );
+  assert.equal(count.open, 0);
+});

@@ -1,0 +1,53 @@
+import { EncoderServiceService } from '@online-cnclip/contracts/encoder/v1';
+import { loadEncoderModel, ModelHost, type ModelHostOptions } from '@online-cnclip/encoding';
+import type { ConfigOf } from '@online-cnclip/foundation';
+import { MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS } from '@online-cnclip/preprocessing';
+import { createOnnxRuntime } from '@online-cnclip/runtime';
+import { type Composition, type CompositionContext, implement } from '@online-cnclip/service-kit';
+import { createHandlers } from './handlers.ts';
+import type { encoderSettings } from './settings.ts';
+import { observeBatches, observeQueues } from './telemetry.ts';
+
+export type EncoderConfig = ConfigOf<typeof encoderSettings>;
+
+/** Wires the service. Without a configured checkpoint it waits, not serving, for LoadModel. */
+export async function composeEncoder(context: CompositionContext<EncoderConfig>): Promise<Composition> {
+  const { config, logger, telemetry, health, shutdown } = context;
+  const host = new ModelHost({
+    dataFolder: config.dataFolder,
+    contextLength: config.contextLength,
+    load: loaderOf(config, observeBatches(telemetry)),
+    onLoaded: () => health.setServing(true),
+    logger,
+  });
+  observeQueues(telemetry, host);
+  const limits = {
+    maxMessageBytes: config.maxMessageBytes,
+    maxImageBytes: MAX_IMAGE_BYTES,
+    maxImagePixels: MAX_IMAGE_PIXELS,
+  };
+  return {
+    implementations: [implement(EncoderServiceService, createHandlers({ host, limits }))],
+    async start() {
+      const { checkpoint, visionModel, textModel } = config;
+      if (checkpoint === undefined) logger.info('no checkpoint configured: waiting for LoadModel');
+      else await host.load({ checkpointPath: checkpoint, visionModel, textModel }, shutdown);
+    },
+    close: () => host.close(),
+  };
+}
+
+function loaderOf(
+  { vocabulary, computeThreads, decodeThreads }: EncoderConfig,
+  onBatch: ReturnType<typeof observeBatches>,
+): ModelHostOptions['load'] {
+  return ({ absolutePath, ...request }) =>
+    loadEncoderModel({
+      ...request,
+      path: absolutePath,
+      vocabularyPath: vocabulary,
+      createRuntime: () => createOnnxRuntime(computeThreads === undefined ? {} : { threads: computeThreads }),
+      decodeThreads,
+      onBatch,
+    });
+}
