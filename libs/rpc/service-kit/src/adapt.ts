@@ -1,10 +1,11 @@
 import type { Readable, Writable } from 'node:stream';
 import type { sendUnaryData, UntypedHandleCall } from '@grpc/grpc-js';
 import type { MethodShape } from '@online-cnclip/contracts';
-import { type Logger, UnavailableError } from '@online-cnclip/foundation';
+import { UnavailableError } from '@online-cnclip/foundation';
 import type { CallContext } from './call-context.ts';
 import type { Calls, ServerCall } from './calls.ts';
 import type { Implementation, UntypedHandler } from './handlers.ts';
+import { requireWellFormed } from './messages.ts';
 import { type RequestStream, readRequests, writeResponses } from './streams.ts';
 
 type OneRequestCall = ServerCall & { readonly request: unknown };
@@ -22,29 +23,6 @@ export function adaptHandlers(
         name,
         method.responseStream ? manyResponses(method, handler, calls) : oneResponse(method, handler, calls),
       ];
-    }),
-  );
-}
-
-/** The definition with serializers that log why a response cannot be written: grpc-js itself drops the cause. */
-export function reportSerialization(
-  definition: Implementation['definition'],
-  logger: Logger,
-): Implementation['definition'] {
-  return Object.fromEntries(
-    Object.entries(definition).map(([name, method]) => {
-      const responseSerialize = (value: never): Buffer => {
-        try {
-          return method.responseSerialize(value);
-        } catch (error) {
-          logger.error(
-            { err: error, method: nameOf(method) },
-            'a handler made a response that cannot be written',
-          );
-          throw error;
-        }
-      };
-      return [name, { ...method, responseSerialize }];
     }),
   );
 }
@@ -96,7 +74,7 @@ function requestOf(
   const count = () => calls.countReceived(context.method);
   if (!method.requestStream) {
     count();
-    return { request: call.request };
+    return { request: requireWellFormed(call.request) };
   }
   const stream = readRequests(call as unknown as Readable, context.signal, stop, count);
   return { request: stream.messages, stream };

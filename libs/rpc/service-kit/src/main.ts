@@ -126,6 +126,7 @@ async function serveUntil(
   logger: Logger,
   composition: Composition,
 ): Promise<void> {
+  if (shutdown.aborted) return;
   const address = await service.listen(listenAddress);
   process.stdout.write(`${JSON.stringify({ ready: name, address, metrics })}\n`);
   logger.info({ address, metrics }, 'listening');

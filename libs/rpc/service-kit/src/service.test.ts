@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Metadata } from '@grpc/grpc-js';
+import { Client, credentials, Metadata, status } from '@grpc/grpc-js';
 import { createEncoderClient, type EncoderClient } from '@online-cnclip/client';
 import { errorOfItem, ITEM_OK, RemoteError } from '@online-cnclip/contracts';
 import {
@@ -182,6 +182,33 @@ test('a message over the limit is refused, the next one is not', async () => {
   const { client } = await start({ encodeText: async () => noEmbeddings }, { maxMessageBytes: 1000 });
   await assert.rejects(client.encodeText(texts('x'.repeat(2000))), ResourceExhaustedError);
   assert.deepEqual(await client.encodeText(texts('x'.repeat(500))), noEmbeddings);
+});
+
+test('bytes that are no message are INVALID_ARGUMENT, a response that cannot be written is logged', async () => {
+  const lines: string[] = [];
+  const { client, address } = await start(
+    {
+      encodeText: async () => undefined as never,
+      encode: async function* (requests) {
+        for await (const { itemId } of requests) yield { itemId, embedding: undefined, modelFingerprint: '' };
+      },
+    },
+    { logger: createLogger('encoder', 'info', { write: (line: string) => lines.push(line) }) },
+  );
+  const raw = new Client(address, credentials.createInsecure());
+  const same = (bytes: Buffer) => bytes;
+  const garbage = Buffer.from([0x0a, 0x7f, 0x01]); // a field of 127 bytes, of which there is one
+  const unary = Promise.withResolvers<void>();
+  const respond = (error: unknown) => (error ? unary.reject(error) : unary.resolve());
+  raw.makeUnaryRequest(EncoderServiceService.tokenize.path, same, same, garbage, respond);
+  await assert.rejects(unary.promise, { code: status.INVALID_ARGUMENT });
+  const stream = raw.makeBidiStreamRequest(EncoderServiceService.encode.path, same, same);
+  stream.end(garbage);
+  await assert.rejects(once(stream, 'data'), { code: status.INVALID_ARGUMENT });
+  raw.close();
+  assert.deepEqual(lines, []);
+  await assert.rejects(client.encodeText(texts()), RemoteError);
+  assert.match(lines[0] ?? '', /cannot be written/);
 });
 
 test('a stream is read and written only as fast as the client takes it', async () => {

@@ -8,11 +8,12 @@ import {
   serviceName,
 } from '@online-cnclip/contracts';
 import { type Logger, messageOf, UnavailableError } from '@online-cnclip/foundation';
-import { adaptHandlers, reportSerialization } from './adapt.ts';
+import { adaptHandlers } from './adapt.ts';
 import { formatAddress, parseAddress } from './address.ts';
 import { Calls, within } from './calls.ts';
 import type { Implementation } from './handlers.ts';
 import { HEALTH_SERVICE, Health } from './health.ts';
+import { guardMessages } from './messages.ts';
 import { addReflection } from './reflection.ts';
 import { Telemetry } from './telemetry.ts';
 
@@ -71,7 +72,7 @@ export function createService(options: ServiceOptions): Service {
   const server = createServer(maxMessageBytes);
   const calls = new Calls(logger, telemetry);
   for (const implementation of implementations) {
-    const definition = reportSerialization(implementation.definition, logger);
+    const definition = guardMessages(implementation.definition, logger);
     server.addService(definition as unknown as ServiceDefinition, adaptHandlers(implementation, calls));
   }
   const services = implementations.map(({ definition }) => serviceName(definition));

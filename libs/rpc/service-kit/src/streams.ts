@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { throwIfAborted } from '@online-cnclip/foundation';
+import { requireWellFormed } from './messages.ts';
 
 /** A call's request messages, and whether draining ended them before the client did. */
 export interface RequestStream {
@@ -38,7 +39,7 @@ export function readRequests(
         return;
       }
       onMessage();
-      yield next.value;
+      yield requireWellFormed(next.value);
     }
   }
 }
