@@ -15,22 +15,39 @@ let folder: string;
 let fake: string;
 const never = new AbortController().signal;
 
-// A service in small: listens on --port, says its pid, drains on SIGTERM, or misbehaves as told.
+// A service in small: listens where it is told, says that it is ready, drains on SIGTERM, or misbehaves as told.
 const FAKE = `
 import { createServer } from 'node:net';
 const [address, mode, name] = process.argv.slice(2);
 console.log('pid', process.pid);
 if (mode === 'broken') { console.error('no such model'); process.exit(3); }
+if (mode === 'parent') await (await import('./offspring.mjs')).raise();
 const server = createServer((socket) => socket.end()).listen(Number(address.split(':')[1]), '127.0.0.1', () =>
   mode === 'mute' || console.log(JSON.stringify({ ready: name, address, metrics: null })));
 process.on('SIGTERM', () => mode === 'stubborn' || (console.log('drained'), server.close()));
 if (mode === 'short-lived') setTimeout(() => process.exit(4), 600);
 `;
 
+// A thread and a forked process, as services have them; each says how it ended.
+const OFFSPRING = `
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+export async function raise() {
+  const idle = 'setTimeout(() => process.exit(), 500)';
+  const worker = new Worker(idle, { eval: true });
+  const child = fork(new URL('./idle.mjs', import.meta.url), [], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const [[thread], [status, signal]] = await Promise.all([once(worker, 'exit'), once(child, 'exit')]);
+  console.log('thread', thread, 'fork', status, signal);
+}
+`;
+
 before(() => {
   folder = mkdtempSync(join(tmpdir(), 'launcher-'));
   fake = join(folder, 'fake.mjs');
   writeFileSync(fake, FAKE);
+  writeFileSync(join(folder, 'offspring.mjs'), OFFSPRING);
+  writeFileSync(join(folder, 'idle.mjs'), 'setTimeout(() => process.exit(), 500);');
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -128,6 +145,12 @@ test('services end when the launcher is killed without a word', async () => {
   assert.equal(isAlive(pid), true);
   launcher.kill('SIGKILL');
   await waitUntilGone(pid);
+});
+
+test('threads and forked children of a service are left alone', async () => {
+  const services = await startServices([definition('parent', 'parent')], options(), never);
+  assert.match(logOf('parent'), /thread 0 fork 0 null/);
+  await services.stop();
 });
 
 test('a taken port is replaced by a free one', async () => {
