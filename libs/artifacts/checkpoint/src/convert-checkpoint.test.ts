@@ -75,10 +75,7 @@ test('heads: 64 wide unless told, 80 in ViT-H-14', async () => {
   pretend('visual.conv1.weight', [100, 3, 14, 14]);
   assert.throws(() => huggingFaceConfig(wide), /visionHeads: width 100/);
   const resnet = golden('resnet/checkpoint.pt');
-  await assert.rejects(
-    convertCheckpoint(resnet, join(folder, 'rn')),
-    (error: Error) => error instanceof UnsupportedError || error instanceof InvalidInputError,
-  );
+  await assert.rejects(convertCheckpoint(resnet, join(folder, 'rn')), UnsupportedError);
 });
 
 async function training(path: string): Promise<void> {

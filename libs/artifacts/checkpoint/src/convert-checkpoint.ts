@@ -69,8 +69,8 @@ export async function writeHuggingFace(
   checkpoint: Checkpoint,
   heads: AttentionHeads = {},
 ): Promise<void> {
-  const config = huggingFaceConfig(checkpoint.parameters, heads);
   const tensors = toHuggingFace(checkpoint.parameters);
+  const config = huggingFaceConfig(checkpoint.parameters, heads);
   await mkdir(folder, { recursive: true });
   await writeSafetensors(join(folder, 'model.safetensors'), tensors, { metadata: metadataOf(checkpoint) });
   await writeFileAtomically(join(folder, 'config.json'), `${JSON.stringify(config, null, 1)}\n`);

@@ -27,7 +27,7 @@ function mutate(original: Buffer, random: () => number): Buffer {
     const length = 1 + below(9);
     const kind = below(6);
     if (kind <= 1) bytes[at] = (bytes[at] ?? 0) ^ (1 << below(8));
-    else if (kind === 2) bytes.fill(EXTREMES[below(4)] as number, at, at + length);
+    else if (kind === 2) bytes.fill(EXTREMES[below(4)] as number, at, Math.min(at + length, bytes.length));
     else if (kind === 3) bytes = bytes.subarray(0, at + 1);
     else if (kind === 4) bytes = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + length)]);
     else

@@ -106,5 +106,11 @@ test('the position embedding follows the resolution', async () => {
   const narrower = new Map([...specs, [name, [rows, width + 1]]] as [string, number[]][]);
   await assert.rejects(loadParameters(golden('vit/checkpoint.pt'), narrower), InvalidInputError);
   const notSquare = new Map([...specs, [name, [rows + 1, width]]] as [string, number[]][]);
-  await assert.rejects(loadParameters(golden('vit/checkpoint.pt'), notSquare), InvalidInputError);
+  await assert.rejects(loadParameters(golden('vit/checkpoint.pt'), notSquare), /does not fit the model/);
+});
+
+test('a parameter of whole numbers is refused', async () => {
+  const path = join(folder, 'whole.safetensors');
+  await writeSafetensors(path, new Map([['a', { dtype: 'int32', shape: [1], data: Int32Array.of(1) }]]));
+  await assert.rejects(loadParameters(path, new Map([['a', [1]]])), /a is int32, not float32/);
 });

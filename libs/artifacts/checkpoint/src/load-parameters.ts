@@ -1,6 +1,7 @@
 import { InvalidInputError, type NamedArrays, type NdArray } from '@online-cnclip/foundation';
 import { fromBert, isBertNaming } from './naming/bert.ts';
-import { resizePositionEmbedding } from './naming/position-embedding.ts';
+import { isBuffer } from './naming/chinese-clip.ts';
+import { isSquareGrid, resizePositionEmbedding } from './naming/position-embedding.ts';
 import { readCheckpoint } from './read-checkpoint.ts';
 
 /** What to take: everything, or one pretrained tower (clip-weight-path and bert-weight-path). */
@@ -51,6 +52,8 @@ export async function loadParameters(
   for (const [name, shape] of wanted) {
     const tensor = tensors.get(name);
     if (!tensor) (mayMiss(name) ? missing : problems).push(mayMiss(name) ? name : `${name} is missing`);
+    else if (tensor.dtype !== 'float32' && !isBuffer(name))
+      problems.push(`${name} is ${tensor.dtype}, not float32`);
     else if (sameShape(tensor.shape, shape)) parameters.set(name, tensor);
     else if (name === POSITION_EMBEDDING && canResize(tensor, shape)) {
       parameters.set(name, resizePositionEmbedding(tensor, shape[0] as number));
@@ -66,6 +69,7 @@ export async function loadParameters(
 const sameShape = (a: readonly number[], b: readonly number[]) =>
   a.length === b.length && a.every((size, axis) => size === b[axis]);
 
-function canResize(tensor: NdArray, shape: readonly number[]): tensor is NdArray<'float32'> {
-  return tensor.dtype === 'float32' && tensor.shape.length === 2 && tensor.shape[1] === shape[1];
+function canResize(tensor: NdArray, [rows = 0, width]: readonly number[]): tensor is NdArray<'float32'> {
+  const [oldRows = 0, oldWidth] = tensor.shape;
+  return tensor.shape.length === 2 && oldWidth === width && isSquareGrid(oldRows) && isSquareGrid(rows);
 }

@@ -32,9 +32,11 @@ export function resizePositionEmbedding(embedding: NdArray<'float32'>, rows: num
   return { dtype: 'float32', shape: [rows, width], data };
 }
 
+/** Whether the rows are a class token's and a square grid's. */
+export const isSquareGrid = (rows: number): boolean => rows >= 2 && Number.isInteger(Math.sqrt(rows - 1));
+
 function gridOf(rows: number): number {
-  const grid = Math.sqrt(rows - 1);
-  if (grid >= 1 && Number.isInteger(grid)) return grid;
+  if (isSquareGrid(rows)) return Math.sqrt(rows - 1);
   throw new InvalidInputError(`a position embedding of ${rows} rows is not a class token and a square grid`, {
     place: 'visual.positional_embedding',
   });
