@@ -1,4 +1,5 @@
 import {
+  Augmentation,
   ListRunsRequest,
   Loss,
   Optimizer,
@@ -42,6 +43,7 @@ export async function trainModel(
     batchSize,
     validBatchSize: batchSize,
     maxSteps: BigInt(maxSteps),
+    augmentation: Augmentation.AUGMENTATION_BASIC,
     loss: Loss.LOSS_CLIP,
     optimizer: Optimizer.OPTIMIZER_ADAMW,
     lr: LEARNING_RATE,
