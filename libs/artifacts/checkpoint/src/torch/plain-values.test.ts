@@ -34,4 +34,6 @@ test('what is not plain data is refused with its place', () => {
   let deep: Json = [];
   for (let i = 0; i < 40; i++) deep = [deep];
   assert.throws(() => fromPlain(deep, 'extra'), InvalidInputError);
+  assert.throws(() => fromPlain(new Array<number>(600_000).fill(0), 'extra'), InvalidInputError);
+  assert.throws(() => fromPlain('x'.repeat(5_000_000), 'extra'), InvalidInputError);
 });

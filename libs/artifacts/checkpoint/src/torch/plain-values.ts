@@ -1,10 +1,12 @@
 import { DataLossError, InvalidInputError } from '@online-cnclip/foundation';
 import type { Json } from '../checkpoint.ts';
-import { describe, type PickleDict, PickleTuple, type PickleValue } from '../pickle/values.ts';
+import { describe, PickleTuple, type PickleValue } from '../pickle/values.ts';
 
 // Values can be shared within a pickle, so a small file may unfold to a huge or endless tree.
 const MAX_DEPTH = 32;
-const MAX_NODES = 1_000_000;
+// Half of what the interpreter lets a pickle do, so that what is written can be read.
+const MAX_NODES = 500_000;
+const MAX_TEXT_LENGTH = 1 << 22;
 
 /** A pickled value as plain data. @throws DataLossError when it holds anything else, or too much. */
 export function toPlain(value: PickleValue, place: string): Json {
@@ -25,16 +27,23 @@ export function toPlain(value: PickleValue, place: string): Json {
   return convert(value, 0);
 }
 
-/** The reverse. @throws InvalidInputError naming the entry that is not plain data. */
-export function fromPlain(value: Json, place: string, depth = 0): PickleValue {
-  if (depth > MAX_DEPTH) throw new InvalidInputError('is too deeply nested', { place });
-  if (value === null || ['boolean', 'number', 'string'].includes(typeof value)) return value as PickleValue;
-  if (Array.isArray(value)) return value.map((item, i) => fromPlain(item, `${place}[${i}]`, depth + 1));
-  if (typeof value === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(value))) {
-    const dict: PickleDict = new Map();
-    for (const [key, item] of Object.entries(value))
-      if (item !== undefined) dict.set(key, fromPlain(item, `${place}.${key}`, depth + 1));
-    return dict;
-  }
-  throw new InvalidInputError(`${String(value)} is not plain data`, { place });
+/** The reverse. @throws InvalidInputError naming the entry that is not plain data, or more than can be read back. */
+export function fromPlain(value: Json, place: string): PickleValue {
+  let nodes = 0;
+  const convert = (item: Json, at: string, depth: number): PickleValue => {
+    if (++nodes > MAX_NODES || depth > MAX_DEPTH)
+      throw new InvalidInputError('has too many or too deeply nested values', { place: at });
+    if (typeof item === 'string' && item.length > MAX_TEXT_LENGTH)
+      throw new InvalidInputError(`has a text of ${item.length} characters`, { place: at });
+    if (item === null || ['boolean', 'number', 'string'].includes(typeof item)) return item as PickleValue;
+    if (Array.isArray(item)) return item.map((element, i) => convert(element, `${at}[${i}]`, depth + 1));
+    if (typeof item === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(item)))
+      return new Map(
+        Object.entries(item)
+          .filter(([, element]) => element !== undefined)
+          .map(([key, element]) => [key, convert(element, `${at}.${key}`, depth + 1)]),
+      );
+    throw new InvalidInputError(`${String(item)} is not plain data`, { place: at });
+  };
+  return convert(value, place, 0);
 }
