@@ -1,0 +1,14 @@
+/** Numbers per vector: several times the widest published CLIP (1,280), so that a damaged header is noticed. */
+export const MAX_DIMENSION = 16_384;
+
+/** Items of one index, where nothing else is said: 2 GB of vectors of 512 numbers. */
+export const DEFAULT_MAX_ITEMS = 1_000_000;
+
+/** Best items per query. */
+export const MAX_TOP_K = 1_000;
+
+/** Queries scored in one pass over the vectors: enough to compute longer than to read, few enough to stay in a core's cache. */
+export const MAX_QUERIES_PER_PASS = 64;
+
+/** Longest piece of work between two turns of the event loop: health checks and cancellations are heard in between. */
+export const MAX_SLICE_MS = 10;
