@@ -9,35 +9,62 @@ export const QUICK_GELU_ALPHA = 1.702;
 
 const INVERSE_SQRT_2PI = 1 / Math.sqrt(2 * Math.PI);
 
-/** x Φ(x) with the exact normal distribution function (Hendrycks and Gimpel, 2016). */
-export const gelu = tf.customGrad((...args) => {
-  const [x, save] = args as [tf.Tensor, GradSaver];
-  const [y] = fusedOr(GELU_KERNEL, { x }, {}, () => tf.mul(x, normalDistribution(x)));
-  save([x]);
-  return {
-    value: y as tf.Tensor,
-    gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-      const input = nth(saved, 0);
-      const density = tf.mul(tf.exp(tf.mul(tf.square(input), -0.5)), INVERSE_SQRT_2PI);
-      return tf.mul(dy, tf.add(normalDistribution(input), tf.mul(input, density)));
-    },
-  };
-}) as (x: tf.Tensor) => tf.Tensor;
+export type ActivationKind = 'gelu' | 'quick-gelu';
+
+export interface Activation {
+  /** The value alone, without a gradient: for use inside `customGrad`. */
+  value(x: tf.Tensor): tf.Tensor;
+  /** The value again, and the derivative, from parts that the two share. */
+  recompute(x: tf.Tensor): { readonly value: tf.Tensor; readonly slope: tf.Tensor };
+}
+
+const quickGeluActivation: Activation = {
+  value: (x) =>
+    nth(
+      fusedOr(QUICK_GELU_KERNEL, { x }, {}, () => tf.mul(x, tf.sigmoid(tf.mul(x, QUICK_GELU_ALPHA)))),
+      0,
+    ),
+  recompute: (x) => {
+    const scaled = tf.mul(x, QUICK_GELU_ALPHA);
+    const s = tf.sigmoid(scaled);
+    return { value: tf.mul(x, s), slope: tf.mul(s, tf.add(tf.mul(scaled, tf.sub(1, s)), 1)) };
+  },
+};
 
 const normalDistribution = (x: tf.Tensor): tf.Tensor =>
   tf.mul(tf.add(tf.erf(tf.mul(x, Math.SQRT1_2)), 1), 0.5);
 
+const geluActivation: Activation = {
+  value: (x) =>
+    nth(
+      fusedOr(GELU_KERNEL, { x }, {}, () => tf.mul(x, normalDistribution(x))),
+      0,
+    ),
+  recompute: (x) => {
+    const cumulative = normalDistribution(x);
+    const density = tf.mul(tf.exp(tf.mul(tf.square(x), -0.5)), INVERSE_SQRT_2PI);
+    return { value: tf.mul(x, cumulative), slope: tf.add(cumulative, tf.mul(x, density)) };
+  },
+};
+
+export const ACTIVATIONS: Readonly<Record<ActivationKind, Activation>> = {
+  gelu: geluActivation,
+  'quick-gelu': quickGeluActivation,
+};
+
+function differentiable(activation: Activation): (x: tf.Tensor) => tf.Tensor {
+  return tf.customGrad((...args) => {
+    const [x, save] = args as [tf.Tensor, GradSaver];
+    save([x]);
+    return {
+      value: activation.value(x),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => tf.mul(dy, activation.recompute(nth(saved, 0)).slope),
+    };
+  }) as (x: tf.Tensor) => tf.Tensor;
+}
+
+/** x Φ(x) with the exact normal distribution function (Hendrycks and Gimpel, 2016). */
+export const gelu = differentiable(geluActivation);
+
 /** x sigmoid(1.702 x). */
-export const quickGelu = tf.customGrad((...args) => {
-  const [x, save] = args as [tf.Tensor, GradSaver];
-  const [y] = fusedOr(QUICK_GELU_KERNEL, { x }, {}, () => tf.mul(x, tf.sigmoid(tf.mul(x, QUICK_GELU_ALPHA))));
-  save([x]);
-  return {
-    value: y as tf.Tensor,
-    gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => {
-      const scaled = tf.mul(nth(saved, 0), QUICK_GELU_ALPHA);
-      const s = tf.sigmoid(scaled);
-      return tf.mul(dy, tf.mul(s, tf.add(tf.mul(scaled, tf.sub(1, s)), 1)));
-    },
-  };
-}) as (x: tf.Tensor) => tf.Tensor;
+export const quickGelu = differentiable(quickGeluActivation);

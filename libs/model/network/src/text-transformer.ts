@@ -1,8 +1,8 @@
 import {
+  activatedLinear,
   attention,
   dropout,
   firstToken,
-  gelu,
   layerNorm,
   linear,
   positionsOf,
@@ -93,7 +93,11 @@ function layer(
   );
   const mixed = drop(dense(attended, 'attention.output.dense'), 0);
   const y = normalized(weights, `${prefix}.attention.output.LayerNorm`, tf.add(mixed, x));
-  const hidden = gelu(dense(y, 'intermediate.dense'));
-  const output = drop(dense(hidden, 'output.dense'), 1);
+  const hidden = dense(y, 'intermediate.dense');
+  const [weight, bias] = [
+    at(weights, `${prefix}.output.dense.weight`),
+    at(weights, `${prefix}.output.dense.bias`),
+  ];
+  const output = drop(activatedLinear('gelu', hidden, weight, bias), 1);
   return normalized(weights, `${prefix}.output.LayerNorm`, tf.add(output, y));
 }

@@ -1,4 +1,11 @@
-import { attention, firstToken, layerNorm, linear, quickGelu } from '@online-cnclip/operations';
+import {
+  activatedLinear,
+  attention,
+  firstToken,
+  layerNorm,
+  linear,
+  normalizedLinear,
+} from '@online-cnclip/operations';
 import * as tf from '@tensorflow/tfjs-core';
 import type { VisionTransformerConfig } from './config.ts';
 import { at, type Tensors } from './tensors.ts';
@@ -20,8 +27,7 @@ export function visionTransformer(
   const normalized = (x: tf.Tensor, name: string) =>
     layerNorm(x, at(weights, `${name}.weight`), at(weights, `${name}.bias`), LAYER_NORM_EPSILON);
   let x = normalized(embedPatches(config, weights, images), 'visual.ln_pre');
-  for (let i = 0; i < layers; i++)
-    x = block(config, weights, `visual.transformer.resblocks.${i}`, x, normalized);
+  for (let i = 0; i < layers; i++) x = block(config, weights, `visual.transformer.resblocks.${i}`, x);
   const feature = normalized(firstToken(x), 'visual.ln_post');
   return tf.matMul(feature as tf.Tensor2D, at(weights, 'visual.proj') as tf.Tensor2D);
 }
@@ -42,24 +48,26 @@ function embedPatches(config: VisionTransformerConfig, weights: Tensors, images:
   return tf.add(tf.concat([classToken, embedded], 1), at(weights, 'visual.positional_embedding'));
 }
 
-function block(
-  config: VisionTransformerConfig,
-  weights: Tensors,
-  prefix: string,
-  x: tf.Tensor,
-  normalized: (x: tf.Tensor, name: string) => tf.Tensor,
-): tf.Tensor {
+function block(config: VisionTransformerConfig, weights: Tensors, prefix: string, x: tf.Tensor): tf.Tensor {
   const { width, headWidth } = config;
-  const dense = (input: tf.Tensor, name: string) =>
-    linear(input, at(weights, `${prefix}.${name}.weight`), at(weights, `${prefix}.${name}.bias`));
-  const projected = linear(
-    normalized(x, `${prefix}.ln_1`),
-    at(weights, `${prefix}.attn.in_proj_weight`),
-    at(weights, `${prefix}.attn.in_proj_bias`),
+  const named = (name: string) => at(weights, `${prefix}.${name}`);
+  const norm = (name: string) => ({
+    gamma: named(`${name}.weight`),
+    beta: named(`${name}.bias`),
+    epsilon: LAYER_NORM_EPSILON,
+  });
+  const projected = normalizedLinear(
+    x,
+    norm('ln_1'),
+    named('attn.in_proj_weight'),
+    named('attn.in_proj_bias'),
   );
   const [q, k, v] = tf.split(projected, 3, -1) as [tf.Tensor, tf.Tensor, tf.Tensor];
-  const attended = dense(attention(q, k, v, { heads: width / headWidth }), 'attn.out_proj');
-  const y = tf.add(x, attended);
-  const hidden = quickGelu(dense(normalized(y, `${prefix}.ln_2`), 'mlp.c_fc'));
-  return tf.add(y, dense(hidden, 'mlp.c_proj'));
+  const attended = attention(q, k, v, { heads: width / headWidth });
+  const y = tf.add(x, linear(attended, named('attn.out_proj.weight'), named('attn.out_proj.bias')));
+  const hidden = normalizedLinear(y, norm('ln_2'), named('mlp.c_fc.weight'), named('mlp.c_fc.bias'));
+  return tf.add(
+    y,
+    activatedLinear('quick-gelu', hidden, named('mlp.c_proj.weight'), named('mlp.c_proj.bias')),
+  );
 }
