@@ -1,1 +1,3 @@
-export {};
+export { composeEncoder, type EncoderConfig } from './compose.ts';
+export { createHandlers, type HandlerOptions } from './handlers.ts';
+export { encoderSettings } from './settings.ts';
