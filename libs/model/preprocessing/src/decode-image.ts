@@ -75,15 +75,17 @@ async function readPixels(image: Sharp, header: ImageHeader): Promise<DecodedIma
   if (!keepsAlpha && mode !== 'CMYK') image.removeAlpha();
   const { data: buffer, info } = await image.raw().toBuffer({ resolveWithObject: true });
   // Not a Buffer: its slice() shares the memory.
-  const data = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
-  const decoded = { width: info.width, height: info.height, data };
-  if (mode === undefined) return { ...decoded, mode: info.channels === 4 ? 'RGBA' : 'RGB' };
-  if (header.transparentColor && info.channels === 4)
-    return { ...decoded, mode, data: fillTransparent(data, header.transparentColor) };
-  return { ...decoded, mode };
+  let data = new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
+  if (header.transparentColor && info.channels === 4) data = fillTransparent(data, header.transparentColor);
+  const decoded = mode ?? (info.channels === 4 ? 'RGBA' : 'RGB');
+  const channels = decoded === 'LA' || decoded === 'RGBA' || decoded === 'CMYK' ? 4 : 3;
+  // The resampler trusts this layout.
+  if (data.length !== info.width * info.height * channels)
+    throw new Error(`${info.channels} channels for mode ${decoded}`);
+  return { width: info.width, height: info.height, mode: decoded, data };
 }
 
-function fillTransparent(rgba: Uint8Array, color: Uint8Array): Uint8Array {
+function fillTransparent(rgba: Uint8Array, color: Uint8Array): Uint8Array<ArrayBuffer> {
   const rgb = new Uint8Array((rgba.length / 4) * 3);
   for (let from = 0, to = 0; from < rgba.length; from += 4, to += 3)
     rgb.set(rgba[from + 3] === 0 ? color : rgba.subarray(from, from + 3), to);

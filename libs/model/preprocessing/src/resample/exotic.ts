@@ -1,4 +1,4 @@
-import type { Box } from './bicubic.ts';
+import { type Box, shrinksRowsFirst } from './bicubic.ts';
 import { bicubicTaps, type Taps } from './coefficients.ts';
 
 /** Pillow's `resize(..., NEAREST)` of three-channel pixels: the source pixel under each output pixel's centre. */
@@ -44,17 +44,24 @@ export function resizeGray16(
   width: number,
   height: number,
 ): Uint8Array {
-  let gray = new Uint16Array(box.width * box.height);
+  const gray = new Uint16Array(box.width * box.height);
   for (let row = 0; row < box.height; row++) {
     const from = (box.top + row) * sourceWidth + box.left;
     gray.set(data.subarray(from, from + box.width), row * box.width);
   }
-  if (box.width !== width)
-    gray = weigh(gray, bicubicTaps(box.width, width), { lines: box.height, lineStep: box.width, tapStep: 1 });
-  if (box.height !== height)
-    gray = weigh(gray, bicubicTaps(box.height, height), { lines: width, lineStep: 1, tapStep: width });
+  const horizontally = (source: Uint16Array, rows: number): Uint16Array =>
+    box.width === width
+      ? source
+      : weigh(source, bicubicTaps(box.width, width), { lines: rows, lineStep: box.width, tapStep: 1 });
+  const vertically = (source: Uint16Array, columns: number): Uint16Array =>
+    box.height === height
+      ? source
+      : weigh(source, bicubicTaps(box.height, height), { lines: columns, lineStep: 1, tapStep: columns });
+  const resized = shrinksRowsFirst(box, width, height)
+    ? horizontally(vertically(gray, box.width), height)
+    : vertically(horizontally(gray, box.height), width);
   return Uint8Array.from({ length: width * height * 3 }, (_, at) =>
-    Math.min(255, gray[Math.floor(at / 3)] as number),
+    Math.min(255, resized[Math.floor(at / 3)] as number),
   );
 }
 
