@@ -115,7 +115,7 @@ test('features are written and read', async () => {
   assert.equal(await writeFeatures(at('features.jsonl'), 'image_id', features), 2);
   assert.deepEqual(await collect(readFeatures(at('features.jsonl'), 'image_id')), features);
   assert.deepEqual(await readFeatureIds(at('features.jsonl'), 'image_id'), [5n, 2n ** 63n - 1n]);
-  await writeFile(at('other-order.jsonl'), '{"feature": [1.5], "text_id": 8}\n\n{"text_id":9,"feature":[2]}');
+  await writeFile(at('other-order.jsonl'), '{"feature": [1.5], "text_id": 8}\n{"text_id":9,"feature":[2]}');
   assert.deepEqual(await readFeatureIds(at('other-order.jsonl'), 'text_id'), [8n, 9n]);
   assert.deepEqual(
     (await collect(readFeatures(at('other-order.jsonl'), 'text_id'))).map(({ feature }) => feature[0]),
@@ -127,6 +127,7 @@ test('a bad line of features is named', async () => {
   const good = '{"image_id": 1, "feature": [0.5, 1]}';
   const bad: [string, RegExp][] = [
     ['{"image_id": 2, "feature": [0.5', /is not JSON/],
+    ['', /is not JSON/],
     ['[1]', /is not a JSON object/],
     ['{"text_id": 2, "feature": [1, 2]}', /image_id is missing, not a whole number/],
     ['{"image_id": "2", "feature": [1, 2]}', /image_id is "2", not a whole number/],
@@ -137,11 +138,11 @@ test('a bad line of features is named', async () => {
     ['{"image_id": 1, "feature": [1, 2]}', /image_id 1 is in line 1 already/],
   ];
   for (const [line, message] of bad) {
-    await writeFile(at('bad.jsonl'), `${good}\n\n${line}\n`);
+    await writeFile(at('bad.jsonl'), `${good}\n${line}\n`);
     await assert.rejects(collect(readFeatures(at('bad.jsonl'), 'image_id')), (error) => {
       assert.ok(error instanceof InvalidInputError);
       assert.match(error.message, message);
-      assert.match(error.message, /bad\.jsonl:3: /);
+      assert.match(error.message, /bad\.jsonl:2: /);
       return true;
     });
   }
