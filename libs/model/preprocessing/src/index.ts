@@ -1,3 +1,5 @@
+export { OPERATIONS as AUGMENTATION_OPERATIONS, type Operation } from './augment/operations.ts';
+export { ORIGINAL_POLICY } from './augment/policy.ts';
 export { type DecodedImage, decodeImage } from './decode-image.ts';
 export {
   IMAGE_FORMATS,

@@ -22,8 +22,12 @@ const ROW_STRIP_BYTES = 256 * 1024;
 /** The vertical pass, where it comes first, takes an image whole up to this size and then strips of columns. */
 const COLUMN_STRIP_BYTES = 8 * 1024 * 1024;
 
-/** More than the kernel reads or writes beyond a buffer's rows. */
+/** More than the kernel reads or writes beyond a buffer's last row, and between rows that it writes by pixels. */
 const PADDING_BYTES = 64;
+const ROW_PADDING_BYTES = 4;
+
+/** Rows and weights go in fours: this many rows too many are touched. */
+const EXTRA_ROWS = 3;
 
 /**
  * Pillow 13 shrinks vertically first where the height loses more than twice as much as the width (found by trying
@@ -60,12 +64,13 @@ function resizeColumnsFirst(image: Raster, box: Box, plan: Plan & { columns: Int
   const { channels } = image;
   const sourceRowBytes = box.width * channels;
   const rowBytes = plan.width * channels;
-  const rowsPerStrip = Math.max(1, Math.floor(ROW_STRIP_BYTES / sourceRowBytes));
+  const middleRowBytes = rowBytes + ROW_PADDING_BYTES;
+  const rowsPerStrip = Math.max(4, Math.floor(ROW_STRIP_BYTES / sourceRowBytes / 4) * 4);
   const at = layOut({
     columns: plan.columns.byteLength,
     rows: plan.rows?.byteLength ?? 0,
-    strip: rowsPerStrip * sourceRowBytes,
-    middle: (box.height + 3) * rowBytes,
+    strip: (rowsPerStrip + EXTRA_ROWS) * sourceRowBytes,
+    middle: (box.height + EXTRA_ROWS) * middleRowBytes,
     result: plan.height * rowBytes,
   });
   const kernel = kernelWithMemory(at.end);
@@ -74,16 +79,15 @@ function resizeColumnsFirst(image: Raster, box: Box, plan: Plan & { columns: Int
   for (let row = 0; row < box.height; row += rowsPerStrip) {
     const count = Math.min(rowsPerStrip, box.height - row);
     copyRows(image, { ...box, top: box.top + row, height: count }, memory, at.strip);
-    const target = at.middle + row * rowBytes;
+    const target = at.middle + row * middleRowBytes;
     const end = at.columns + plan.columns.byteLength;
-    kernel.horizontal(at.strip, sourceRowBytes, count, channels, target, rowBytes, at.columns, end);
+    kernel.horizontal(at.strip, sourceRowBytes, count, channels, target, middleRowBytes, at.columns, end);
   }
-  const bytes = plan.height * rowBytes;
-  if (!plan.rows) return memory.slice(at.middle, at.middle + bytes);
+  if (!plan.rows) return packRows(memory, at.middle, middleRowBytes, rowBytes, plan.height);
   place(memory, plan.rows, at.rows);
   const end = at.rows + plan.rows.byteLength;
-  kernel.vertical(at.middle, rowBytes, rowBytes, at.result, rowBytes, at.rows, end);
-  return memory.slice(at.result, at.result + bytes);
+  kernel.vertical(at.middle, middleRowBytes, rowBytes, at.result, rowBytes, at.rows, end);
+  return memory.slice(at.result, at.result + plan.height * rowBytes);
 }
 
 /** Vertical pass in strips of columns, then the horizontal one. */
@@ -91,6 +95,7 @@ function resizeRowsFirst(image: Raster, box: Box, plan: Plan & { rows: Int32Arra
   const { channels } = image;
   const middleRowBytes = box.width * channels;
   const rowBytes = plan.width * channels;
+  const resultRowBytes = rowBytes + ROW_PADDING_BYTES;
   // A multiple of 16 pixels, so that only a row's last strip is written beyond its end.
   const columnsPerStrip = Math.min(
     box.width,
@@ -99,9 +104,9 @@ function resizeRowsFirst(image: Raster, box: Box, plan: Plan & { rows: Int32Arra
   const at = layOut({
     rows: plan.rows.byteLength,
     columns: plan.columns?.byteLength ?? 0,
-    strip: (box.height + 3) * columnsPerStrip * channels,
-    middle: plan.height * middleRowBytes,
-    result: plan.height * rowBytes,
+    strip: (box.height + EXTRA_ROWS) * columnsPerStrip * channels,
+    middle: (plan.height + EXTRA_ROWS) * middleRowBytes,
+    result: (plan.height + EXTRA_ROWS) * resultRowBytes,
   });
   const kernel = kernelWithMemory(at.end);
   const memory = new Uint8Array(kernel.memory.buffer);
@@ -117,13 +122,12 @@ function resizeRowsFirst(image: Raster, box: Box, plan: Plan & { rows: Int32Arra
     const end = at.rows + plan.rows.byteLength;
     kernel.vertical(at.strip, bytes, bytes, target, middleRowBytes, at.rows, end);
   }
-  const bytes = plan.height * rowBytes;
-  if (!plan.columns) return memory.slice(at.middle, at.middle + bytes);
+  if (!plan.columns) return memory.slice(at.middle, at.middle + plan.height * rowBytes);
   place(memory, plan.columns, at.columns);
   const end = at.columns + plan.columns.byteLength;
-  const from = at.middle;
-  kernel.horizontal(from, middleRowBytes, plan.height, channels, at.result, rowBytes, at.columns, end);
-  return memory.slice(at.result, at.result + bytes);
+  const { middle, result } = at;
+  kernel.horizontal(middle, middleRowBytes, plan.height, channels, result, resultRowBytes, at.columns, end);
+  return packRows(memory, result, resultRowBytes, rowBytes, plan.height);
 }
 
 /** Addresses for buffers of these lengths, one after the other, and where they end. */
@@ -153,6 +157,21 @@ function copyRows(image: Raster, part: Box, target: Uint8Array, address: number)
     const from = start + row * sourceRowBytes;
     target.set(image.data.subarray(from, from + rowBytes), address + row * rowBytes);
   }
+}
+
+function packRows(
+  memory: Uint8Array,
+  from: number,
+  fromRowBytes: number,
+  rowBytes: number,
+  rows: number,
+): Uint8Array {
+  const packed = new Uint8Array(rows * rowBytes);
+  for (let row = 0; row < rows; row++) {
+    const start = from + row * fromRowBytes;
+    packed.set(memory.subarray(start, start + rowBytes), row * rowBytes);
+  }
+  return packed;
 }
 
 function crop(image: Raster, box: Box): Uint8Array {
