@@ -4,6 +4,7 @@ import { NotFoundError } from '@online-cnclip/foundation';
 import { checkImageLine, repeatedImage } from './images-tsv.ts';
 import { INITIAL_MAP_BYTES } from './limits.ts';
 import { readLineBatches } from './lines.ts';
+import { LmdbReader } from './lmdb/lmdb-reader.ts';
 import { type LmdbPut, LmdbWriter } from './lmdb/lmdb-writer.ts';
 import { encodePair } from './pickled-pair.ts';
 import {
@@ -14,6 +15,9 @@ import {
   type SplitPaths,
 } from './split-layout.ts';
 import { parseTextLine } from './texts-jsonl.ts';
+
+/** A line of the .jsonl may name many images: so few pairs at a time bound the memory. */
+const PAIRS_PER_TRANSACTION = 5000;
 
 /** How far a file of a split has been read. */
 export interface BuildProgress {
@@ -43,17 +47,19 @@ export interface SplitCounts {
 
 /** Writes a split's `imgs` and, where there is a pair, `pairs` into a new folder, durable when it resolves. */
 export async function buildSplit(folder: string, options: BuildSplitOptions): Promise<SplitCounts> {
-  const images = new LmdbWriter(join(folder, IMAGES_FOLDER), options.mapBytes ?? INITIAL_MAP_BYTES);
-  try {
-    const imageCount = await writeImages(images, options);
-    // Pairs look their images up, so images come first.
-    const pairCount = await buildPairs(folder, images, options);
-    await images.close();
-    return { images: imageCount, pairs: pairCount };
-  } catch (error) {
-    await images.abandon();
-    throw error;
-  }
+  const imagesFolder = join(folder, IMAGES_FOLDER);
+  const writer = new LmdbWriter(imagesFolder, mapBytesOf(options));
+  const images = await closeAfter(writer, () => writeImages(writer, options));
+  const reader = new LmdbReader(imagesFolder);
+  // The disk takes the images while the pairs, a hundredth of them, are written.
+  const [synced, paired] = await Promise.allSettled([
+    writer.sync(),
+    buildPairs(join(folder, PAIRS_FOLDER), reader, options),
+  ]);
+  reader.close();
+  if (paired.status === 'rejected') throw paired.reason;
+  if (synced.status === 'rejected') throw synced.reason;
+  return { images, pairs: paired.value };
 }
 
 async function writeImages(writer: LmdbWriter, options: BuildSplitOptions): Promise<number> {
@@ -74,27 +80,32 @@ async function writeImages(writer: LmdbWriter, options: BuildSplitOptions): Prom
   return images;
 }
 
-async function buildPairs(folder: string, images: LmdbWriter, options: BuildSplitOptions): Promise<number> {
-  const pairsFolder = join(folder, PAIRS_FOLDER);
-  const writer = new LmdbWriter(pairsFolder, options.mapBytes ?? INITIAL_MAP_BYTES);
-  let pairs = 0;
+async function buildPairs(folder: string, images: LmdbReader, options: BuildSplitOptions): Promise<number> {
+  const writer = new LmdbWriter(folder, mapBytesOf(options));
+  const pairs = await closeAfter(writer, () => writePairs(writer, images, options));
+  if (pairs > 0) await writer.sync();
+  else await rm(folder, { recursive: true });
+  return pairs;
+}
+
+/** Whatever `write` ends with, the environment is closed: an open one would keep its map and files. */
+async function closeAfter(writer: LmdbWriter, write: () => Promise<number>): Promise<number> {
+  let records: number;
   try {
-    pairs = await writePairs(writer, images, options);
+    records = await write();
   } catch (error) {
     await writer.abandon();
     throw error;
   }
-  if (pairs > 0) await writer.close();
-  else {
-    await writer.abandon();
-    await rm(pairsFolder, { recursive: true });
-  }
-  return pairs;
+  await writer.close();
+  return records;
 }
+
+const mapBytesOf = ({ mapBytes = INITIAL_MAP_BYTES }: BuildSplitOptions): number => mapBytes;
 
 async function writePairs(
   writer: LmdbWriter,
-  images: LmdbWriter,
+  images: LmdbReader,
   options: BuildSplitOptions,
 ): Promise<number> {
   const path = options.paths.textsJsonl;
@@ -102,11 +113,14 @@ async function writePairs(
   const rules = { requireImageIds: true, hasImage: (id: string) => images.has(Buffer.from(id)) };
   let pairs = 0;
   for await (const { lines, firstLine, bytesRead } of readLineBatches(path, options)) {
-    const puts: LmdbPut[] = [];
+    let puts: LmdbPut[] = [];
     for (const [i, bytes] of lines.entries()) {
       const { textId, text, imageIds } = parseTextLine(bytes, path, firstLine + i, rules);
       for (const imageId of imageIds)
         puts.push([Buffer.from(String(pairs++)), encodePair({ imageId, textId, text })]);
+      if (puts.length < PAIRS_PER_TRANSACTION) continue;
+      await writer.insert(puts);
+      puts = [];
     }
     await writer.insert(puts);
     report(options, 'pairs', bytesRead, bytesTotal, pairs);

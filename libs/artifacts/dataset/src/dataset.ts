@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataLossError, InvalidInputError, NotFoundError } from '@online-cnclip/foundation';
 import { decodeBase64 } from './base64.ts';
@@ -41,8 +41,22 @@ export interface Dataset {
  * @throws NotFoundError, DataLossError, UnsupportedError for an LMDB of another data format.
  */
 export function openDataset(folder: string): Dataset {
-  restoreReplaced(folder);
-  if (!existsSync(folder)) throw new NotFoundError('no data set there', { place: folder });
+  for (;;) {
+    restoreReplaced(folder);
+    const before = inodeOf(folder);
+    if (before === undefined) throw new NotFoundError('no data set there', { place: folder });
+    try {
+      const dataset = openParts(folder);
+      if (inodeOf(folder) === before) return dataset;
+      dataset.close();
+    } catch (error) {
+      if (inodeOf(folder) === before) throw error;
+    }
+    // It was replaced in between: images of one build do not go with pairs of another.
+  }
+}
+
+function openParts(folder: string): Dataset {
   const images = new LmdbReader(join(folder, IMAGES_FOLDER));
   try {
     const pairsFolder = join(folder, PAIRS_FOLDER);
@@ -51,6 +65,10 @@ export function openDataset(folder: string): Dataset {
     images.close();
     throw error;
   }
+}
+
+function inodeOf(folder: string): number | undefined {
+  return statSync(folder, { throwIfNoEntry: false })?.ino;
 }
 
 class LmdbDataset implements Dataset {

@@ -9,8 +9,8 @@ export const MAX_VALUE_BYTES = MAX_LINE_BYTES;
  * starts to split a pickle into several frames.
  */
 export const MAX_TEXT_BYTES = 32 * 1024;
-/** What is read from a file at a time and committed as one LMDB transaction: long enough to stream, a few ms of work. */
-export const READ_BYTES = 8 * 1024 * 1024;
+/** Read from a file at a time and committed as one LMDB transaction: a few ms of work, and not far above a CPU's cache. */
+export const READ_BYTES = 2 * 1024 * 1024;
 /** The map a new LMDB starts with; it doubles when it is full. */
 export const INITIAL_MAP_BYTES = 256 * 1024 * 1024;
 /** Pages of an LMDB's tree kept in memory by a reader: 32 MiB at 4 KiB, the whole tree of some 800,000 images. */

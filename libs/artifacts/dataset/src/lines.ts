@@ -40,28 +40,45 @@ export async function* readLineBatches(
   }
 }
 
+/** Reads into one buffer while the lines in the other are worked on. */
 async function* batchesOf(
   file: FileHandle,
   path: string,
   { signal, readBytes = READ_BYTES, maxLineBytes = MAX_LINE_BYTES }: ReadLinesOptions,
 ): AsyncGenerator<LineBatch, void, undefined> {
-  let buffer: Buffer = Buffer.allocUnsafeSlow(readBytes);
-  let kept = 0;
-  let firstLine = 1;
-  let bytesRead = 0;
-  for (let atEnd = false; !atEnd; ) {
-    throwIfAborted(signal);
-    if (kept === buffer.length) buffer = grown(buffer, maxLineBytes, `${path}:${firstLine}`);
-    const read = (await file.read(buffer, kept, buffer.length - kept)).bytesRead;
-    atEnd = read === 0;
-    bytesRead += read;
-    const filled = buffer.subarray(0, kept + read);
-    const { lines, rest } = splitLines(filled, atEnd);
-    if (lines.length > 0) yield { lines, firstLine, bytesRead };
-    firstLine += lines.length;
-    buffer.copyWithin(0, rest, filled.length);
-    kept = filled.length - rest;
+  let spare: Buffer = Buffer.allocUnsafeSlow(readBytes);
+  let reading = readAfter(file, Buffer.allocUnsafeSlow(readBytes), 0);
+  try {
+    for (let firstLine = 1, bytesRead = 0, atEnd = false; !atEnd; ) {
+      throwIfAborted(signal);
+      const { buffer, kept, read } = await reading;
+      atEnd = read === 0;
+      bytesRead += read;
+      const filled = buffer.subarray(0, kept + read);
+      const { lines, rest } = splitLines(filled, atEnd);
+      const unfinished = filled.subarray(rest);
+      const place = `${path}:${firstLine + lines.length}`;
+      const next = withRoomAfter(unfinished.length, spare, maxLineBytes, place);
+      unfinished.copy(next);
+      if (!atEnd) reading = readAfter(file, next, unfinished.length);
+      spare = buffer;
+      if (lines.length > 0) yield { lines, firstLine, bytesRead };
+      firstLine += lines.length;
+    }
+  } finally {
+    await reading.catch(() => undefined); // It still writes to its buffer when the caller stops early.
   }
+}
+
+interface Reading {
+  readonly buffer: Buffer;
+  /** Bytes at its start that were there already. */
+  readonly kept: number;
+  readonly read: number;
+}
+
+async function readAfter(file: FileHandle, buffer: Buffer, kept: number): Promise<Reading> {
+  return { buffer, kept, read: (await file.read(buffer, kept, buffer.length - kept)).bytesRead };
 }
 
 function splitLines(bytes: Buffer, atEnd: boolean): { lines: Buffer[]; rest: number } {
@@ -91,12 +108,12 @@ function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || (byte !== undefined && byte >= 0x09 && byte <= 0x0d);
 }
 
-function grown(buffer: Buffer, maxLineBytes: number, place: string): Buffer {
-  if (buffer.length >= maxLineBytes)
+/** The buffer, or a larger one when it has no room after what is kept. */
+function withRoomAfter(kept: number, buffer: Buffer, maxLineBytes: number, place: string): Buffer {
+  if (kept < buffer.length) return buffer;
+  if (kept >= maxLineBytes)
     throw new InvalidInputError(`the line is longer than ${maxLineBytes} bytes`, { place });
-  const larger = Buffer.allocUnsafeSlow(Math.min(2 * buffer.length, maxLineBytes));
-  buffer.copy(larger);
-  return larger;
+  return Buffer.allocUnsafeSlow(Math.min(2 * kept, maxLineBytes));
 }
 
 async function openText(path: string): Promise<FileHandle> {

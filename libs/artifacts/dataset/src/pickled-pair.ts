@@ -34,6 +34,10 @@ const OLDEST_PROTOCOL = 2;
 const NEWEST_PROTOCOL = 5;
 const FRAME_HEADER_BYTES = 11;
 const MAX_INT64_BYTES = 8;
+/** MEMOIZE, TUPLE3, MEMOIZE, STOP: the text and the tuple are memoised. */
+const END = 0x9487_942e;
+/** Frame header, two LONG1 of 8 bytes, the text's header, the end. */
+const MOST_BYTES_AROUND_TEXT = FRAME_HEADER_BYTES + 2 * (2 + MAX_INT64_BYTES) + 5 + 4;
 
 /**
  * The bytes of Python's `pickle.dumps((image_id, text_id, text))`.
@@ -46,38 +50,56 @@ export function encodePair({ imageId, textId, text }: Pair): Buffer {
   const textBytes = Buffer.byteLength(text);
   if (textBytes > MAX_TEXT_BYTES)
     throw new InvalidInputError(`the text has ${textBytes} bytes; the limit is ${MAX_TEXT_BYTES}`);
-  const ids = [...encodeInteger(imageId), ...encodeInteger(textId)];
-  const textHeader =
-    textBytes < 0x100 ? [SHORT_BINUNICODE, textBytes] : [BINUNICODE, textBytes & 0xff, textBytes >>> 8, 0, 0];
-  const head = [...ids, ...textHeader];
-  const tail = [MEMOIZE, TUPLE3, MEMOIZE, STOP];
-  const pickle = Buffer.alloc(FRAME_HEADER_BYTES + head.length + textBytes + tail.length);
-  pickle.set([PROTO, PROTOCOL_WRITTEN, FRAME]);
-  pickle.writeUInt32LE(pickle.length - FRAME_HEADER_BYTES, 3);
-  pickle.set(head, FRAME_HEADER_BYTES);
-  pickle.write(text, FRAME_HEADER_BYTES + head.length);
-  pickle.set(tail, pickle.length - tail.length);
-  return pickle;
+  const pickle = Buffer.allocUnsafe(MOST_BYTES_AROUND_TEXT + textBytes);
+  let end = writeInteger(pickle, FRAME_HEADER_BYTES, imageId);
+  end = writeInteger(pickle, end, textId);
+  end = writeTextHeader(pickle, end, textBytes);
+  end += pickle.write(text, end);
+  pickle.writeUInt32BE(END, end);
+  end += 4;
+  pickle.writeUInt8(PROTO, 0);
+  pickle.writeUInt8(PROTOCOL_WRITTEN, 1);
+  pickle.writeUInt8(FRAME, 2);
+  pickle.writeUInt32LE(end - FRAME_HEADER_BYTES, 3);
+  pickle.writeUInt32LE(0, 7);
+  return pickle.subarray(0, end);
 }
 
-function encodeInteger(decimal: string): number[] {
+/** Each of these writes at `at` and returns the place after. */
+function writeInteger(pickle: Buffer, at: number, decimal: string): number {
   if (!isInt64(decimal)) throw new InvalidInputError(`the id ${decimal} is not a 64-bit integer in decimal`);
   const value = Number(decimal);
-  if (value >= 0 && value <= 0xff) return [BININT1, value];
-  if (value >= 0 && value <= 0xffff) return [BININT2, value & 0xff, value >>> 8];
-  if (value === (value | 0)) return [BININT, ...littleEndian(BigInt(value), 4)];
-  return encodeLong(BigInt(decimal));
+  if (value !== (value | 0)) return writeLong(pickle, at, BigInt(decimal));
+  if (value >= 0 && value <= 0xff) {
+    pickle.writeUInt8(BININT1, at);
+    return pickle.writeUInt8(value, at + 1);
+  }
+  if (value >= 0 && value <= 0xffff) {
+    pickle.writeUInt8(BININT2, at);
+    return pickle.writeUInt16LE(value, at + 1);
+  }
+  pickle.writeUInt8(BININT, at);
+  return pickle.writeInt32LE(value, at + 1);
 }
 
 /** Two's complement in as few bytes as hold the sign. */
-function encodeLong(value: bigint): number[] {
-  let bytes = 5;
-  while (BigInt.asIntN(8 * bytes, value) !== value) bytes += 1;
-  return [LONG1, bytes, ...littleEndian(value, bytes)];
+function writeLong(pickle: Buffer, at: number, value: bigint): number {
+  pickle.writeBigInt64LE(value, at + 2);
+  const sign = value < 0n ? 0xff : 0;
+  let bytes = MAX_INT64_BYTES;
+  while (pickle[at + 1 + bytes] === sign && ((pickle[at + bytes] as number) ^ sign) < 0x80) bytes -= 1;
+  pickle.writeUInt8(LONG1, at);
+  pickle.writeUInt8(bytes, at + 1);
+  return at + 2 + bytes;
 }
 
-function littleEndian(value: bigint, bytes: number): number[] {
-  return Array.from({ length: bytes }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
+function writeTextHeader(pickle: Buffer, at: number, textBytes: number): number {
+  if (textBytes < 0x100) {
+    pickle.writeUInt8(SHORT_BINUNICODE, at);
+    return pickle.writeUInt8(textBytes, at + 1);
+  }
+  pickle.writeUInt8(BINUNICODE, at);
+  return pickle.writeUInt32LE(textBytes, at + 1);
 }
 
 /**

@@ -11,6 +11,7 @@ import { ABANDONED_AFTER_MS } from './limits.ts';
 // renames; who finds it so (the process was killed in that moment) puts it back.
 
 const HOST = hostname().replace(/[^A-Za-z0-9]/g, '_');
+const SWAP_ATTEMPTS = 5;
 /** Folders this process is building. */
 const building = new Set<string>();
 
@@ -39,7 +40,12 @@ export async function replaceFolder<T>(target: string, build: (folder: string) =
 export function restoreReplaced(target: string): void {
   if (existsSync(target) || !existsSync(dirname(target))) return;
   const aside = readdirSync(dirname(target)).find((name) => name.startsWith(prefix(target, 'replaced')));
-  if (aside !== undefined) renameSync(join(dirname(target), aside), target);
+  if (aside === undefined) return;
+  try {
+    renameSync(join(dirname(target), aside), target);
+  } catch (error) {
+    if (!existsSync(target)) throw error; // Else whoever was replacing it has ended.
+  }
 }
 
 async function buildAndSwap<T>(path: string, build: (folder: string) => Promise<T>): Promise<T> {
@@ -50,8 +56,7 @@ async function buildAndSwap<T>(path: string, build: (folder: string) => Promise<
   try {
     const result = await build(folder);
     await syncFolder(folder);
-    if (existsSync(path)) await rename(path, aside);
-    await rename(folder, path);
+    await swap(path, folder, aside);
     await syncFolder(dirname(path));
     await rm(aside, { recursive: true, force: true });
     return result;
@@ -59,6 +64,19 @@ async function buildAndSwap<T>(path: string, build: (folder: string) => Promise<
     await rm(folder, { recursive: true, force: true });
     restoreReplaced(path);
     throw error;
+  }
+}
+
+async function swap(path: string, folder: string, aside: string): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      if (existsSync(path)) await rename(path, aside);
+      await rename(folder, path);
+      return;
+    } catch (error) {
+      // A reader that found no folder between the two renames put the old one back.
+      if (attempt === SWAP_ATTEMPTS) throw error;
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import { DataLossError, FailedPreconditionError, NotFoundError } from '@online-cnclip/foundation';
 import { MAX_CACHED_PAGES, MAX_VALUE_BYTES } from '../limits.ts';
@@ -24,6 +24,7 @@ export interface LmdbEntry {
 export class LmdbReader {
   readonly path: string;
   readonly #meta: LmdbMeta;
+  readonly #fileBytes: number;
   readonly #pages = new Map<number, TreePage>();
   #descriptor: number | undefined;
 
@@ -34,6 +35,7 @@ export class LmdbReader {
   constructor(folder: string) {
     this.path = join(folder, DATA_FILE);
     this.#descriptor = openForReading(this.path);
+    this.#fileBytes = fstatSync(this.#descriptor).size;
     try {
       this.#meta = readMeta((offset, bytes) => this.#read(offset, bytes), this.path);
     } catch (error) {
@@ -48,21 +50,13 @@ export class LmdbReader {
 
   /** A copy of the key's value; undefined where there is no such key. */
   get(key: Buffer): Buffer | undefined {
-    const { root, depth } = this.#meta;
-    let page = root;
-    if (page === undefined) return undefined;
-    for (let level = 1; level < depth; level += 1) {
-      const branch = this.#page(page, 'branch');
-      page = branch.child(branch.lastNotAfter(key, 1));
-    }
-    const leaf = this.#page(page, 'leaf');
-    const index = leaf.lastNotAfter(key, 0);
-    if (index < 0 || leaf.compareKey(index, key) !== 0) return undefined;
-    return this.#value(leaf.value(index));
+    const location = this.#find(key);
+    return location === undefined ? undefined : this.#value(location);
   }
 
+  /** Reads no value. */
   has(key: Buffer): boolean {
-    return this.get(key) !== undefined;
+    return this.#find(key) !== undefined;
   }
 
   /** Every entry, ascending by the bytes of its key. */
@@ -83,6 +77,19 @@ export class LmdbReader {
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
     this.#descriptor = undefined;
     this.#pages.clear();
+  }
+
+  #find(key: Buffer): ValueLocation | undefined {
+    const { root, depth } = this.#meta;
+    let page = root;
+    if (page === undefined) return undefined;
+    for (let level = 1; level < depth; level += 1) {
+      const branch = this.#page(page, 'branch');
+      page = branch.child(branch.lastNotAfter(key, 1));
+    }
+    const leaf = this.#page(page, 'leaf');
+    const index = leaf.lastNotAfter(key, 0);
+    return index < 0 || leaf.compareKey(index, key) !== 0 ? undefined : leaf.value(index);
   }
 
   *#under(number: number, levels: number): Generator<LmdbEntry, void, undefined> {
@@ -119,14 +126,13 @@ export class LmdbReader {
     return value;
   }
 
-  /** Fewer bytes at the file's end. */
+  /** Fewer bytes at the file's end: a length that lies takes no memory. */
   #read(offset: number, bytes: number): Buffer {
     if (this.#descriptor === undefined) throw new FailedPreconditionError(`${this.path} is closed`);
-    if (!Number.isSafeInteger(offset + bytes)) return Buffer.alloc(0);
-    const buffer = Buffer.allocUnsafeSlow(bytes);
+    const buffer = Buffer.allocUnsafeSlow(Math.max(0, Math.min(bytes, this.#fileBytes - offset)));
     let filled = 0;
-    while (filled < bytes) {
-      const read = readSync(this.#descriptor, buffer, filled, bytes - filled, offset + filled);
+    while (filled < buffer.length) {
+      const read = readSync(this.#descriptor, buffer, filled, buffer.length - filled, offset + filled);
       if (read === 0) break;
       filled += read;
     }

@@ -13,7 +13,7 @@ export type LmdbPut = readonly [key: Buffer, value: Buffer];
  *
  * The map grows by itself: a transaction that finds it full is undone, the environment opened again with twice the
  * map, and the transaction repeated. (The research code's map of 1 TiB is only address space, but more of that than
- * `ulimit -v` or a container may allow.) Nothing is flushed before `close`: the folder is nobody's until then.
+ * `ulimit -v` or a container may allow.) Nothing is flushed before `sync`: the folder is nobody's until then.
  */
 export class LmdbWriter {
   readonly #folder: string;
@@ -43,24 +43,24 @@ export class LmdbWriter {
     }
   }
 
-  has(key: Buffer): boolean {
-    return this.#database.doesExist(key);
-  }
-
   /**
-   * Makes the environment whole and durable.
+   * Ends writing; the environment can be read, but is not yet durable.
    *
    * @throws UnsupportedError when the addon was built for a data format that Python's lmdb does not read.
    */
   async close(): Promise<void> {
     await this.#database.close();
+    new LmdbReader(this.#folder).close();
+  }
+
+  /** After `close`: resolves when the environment is on the disk. */
+  async sync(): Promise<void> {
     const file = await openFile(join(this.#folder, DATA_FILE), 'r+');
     try {
       await file.sync();
     } finally {
       await file.close();
     }
-    new LmdbReader(this.#folder).close();
   }
 
   /** Closes what will be thrown away. */
