@@ -62,6 +62,22 @@ describe('preprocessor', () => {
     }
   });
 
+  it('lets go of a running image at once', async () => {
+    const preprocessor = createPreprocessor({ resolution: 32, threads: 1 });
+    try {
+      await preprocessor.run(photo);
+      const running = preprocessor.run(photo, { signal: AbortSignal.abort(new Error('already')) });
+      await assert.rejects(running, CancelledError);
+      const controller = new AbortController();
+      const started = preprocessor.run(photo, { signal: controller.signal });
+      setImmediate(() => controller.abort());
+      await assert.rejects(started, CancelledError);
+      assert.equal((await preprocessor.run(photo)).length, 3 * 32 * 32);
+    } finally {
+      await preprocessor.close();
+    }
+  });
+
   it('refuses what does not fit into the queue', async () => {
     const preprocessor = createPreprocessor({ resolution: 32, threads: 1, maxQueued: 1 });
     try {
