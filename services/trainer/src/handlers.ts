@@ -3,8 +3,8 @@ import { InvalidInputError, type Logger } from '@online-cnclip/foundation';
 import { type Handlers, type Implementation, implement } from '@online-cnclip/service-kit';
 import { listCheckpoints } from './checkpoint-files.ts';
 import type { DataRoot } from './data-root.ts';
-import type { DatasetBuilds } from './dataset-builds.ts';
-import { splitRequests } from './dataset-message.ts';
+import { buildDatasetUpdates } from './dataset-builds.ts';
+import { buildRequestOf, buildUpdateMessage } from './dataset-message.ts';
 import { runFolder, trainingOptionsOf } from './options-message.ts';
 import { checkpointMessage, runMessage, runStateMessage, updateMessage } from './run-message.ts';
 import type { Runs } from './runs/runs.ts';
@@ -12,7 +12,6 @@ import type { Runs } from './runs/runs.ts';
 export interface TrainerParts {
   readonly root: DataRoot;
   readonly runs: Runs;
-  readonly builds: DatasetBuilds;
   readonly logger: Logger;
 }
 
@@ -20,14 +19,12 @@ export function trainerService(parts: TrainerParts): Implementation {
   return implement(TrainerServiceService, trainerHandlers(parts));
 }
 
-function trainerHandlers({
-  root,
-  runs,
-  builds,
-  logger,
-}: TrainerParts): Handlers<typeof TrainerServiceService> {
+function trainerHandlers({ root, runs, logger }: TrainerParts): Handlers<typeof TrainerServiceService> {
   return {
-    buildDataset: (request, { signal }) => builds.build(request, signal),
+    async *buildDataset(request, { signal }) {
+      for await (const update of buildDatasetUpdates(buildRequestOf(request, root), signal))
+        yield buildUpdateMessage(update, root);
+    },
 
     async startRun({ options }) {
       if (!options) throw new InvalidInputError('is required', { place: 'options' });

@@ -4,7 +4,6 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { runMain } from '@online-cnclip/service-kit';
 import { DataRoot } from './data-root.ts';
-import { DatasetBuilds } from './dataset-builds.ts';
 import { trainerService } from './handlers.ts';
 import { RunStore } from './runs/run-store.ts';
 import { Runs } from './runs/runs.ts';
@@ -32,9 +31,8 @@ await runMain({
     observeRuns(telemetry, runs);
     // Calls that watch or stop the run end when it does: it is told first, the drain then waits for them.
     shutdown.addEventListener('abort', () => void runs.close());
-    const builds = new DatasetBuilds(root);
     return {
-      implementations: [trainerService({ root, runs, builds, logger })],
+      implementations: [trainerService({ root, runs, logger })],
       async start() {
         await launcher.check();
         health.setServing(true);

@@ -88,9 +88,9 @@ export function trainingOptionsOf(message: RunOptions, root: DataRoot, now: Date
     clipWeightPath: path(message.clipWeightPath, 'clip-weight-path'),
     bertWeightPath: path(message.bertWeightPath, 'bert-weight-path'),
     precision: precisionOf(message.precision),
-    loss: valueOf(LOSSES, message.loss, 'loss'),
-    optimizer: valueOf(OPTIMIZERS, message.optimizer, 'optimizer'),
-    augmentation: valueOf(AUGMENTATIONS, message.augmentation, 'augmentation'),
+    loss: knownValue(LOSSES, message.loss, 'loss'),
+    optimizer: knownValue(OPTIMIZERS, message.optimizer, 'optimizer'),
+    augmentation: knownValue(AUGMENTATIONS, message.augmentation, 'augmentation'),
     name: message.name || undefined,
   };
   for (const field of PLAIN) given[field] = plain(message[field]);
@@ -140,7 +140,7 @@ function precisionOf(precision: Precision): string {
 }
 
 /** Numbers of a later version of the contract are refused, not taken for a default. */
-function valueOf<T>(values: Readonly<Record<number, T>>, number: number, place: string): T {
+function knownValue<T>(values: Readonly<Record<number, T>>, number: number, place: string): T {
   if (!(number in values)) throw new InvalidInputError(`${number} is not a known value`, { place });
   return values[number] as T;
 }

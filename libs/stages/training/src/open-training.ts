@@ -1,11 +1,9 @@
-import { type Dataset, openDataset } from '@online-cnclip/dataset';
 import { type ModelConfig, resolveModelConfig } from '@online-cnclip/network';
-import { createPreprocessor, type Preprocessor } from '@online-cnclip/preprocessing';
-import { loadTokenizer } from '@online-cnclip/tokenizer';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import type { TrainingEvent } from './events.ts';
+import { openData } from './open-data.ts';
 import type { TrainingOptions } from './options.ts';
-import type { EncodeTexts, PairLoader } from './pair-loader.ts';
+import type { PairLoader } from './pair-loader.ts';
 import type { TrainingPorts } from './ports.ts';
 import { createRunFolder, paramsLines, type RunFiles, runFiles, writeParams } from './run-files.ts';
 import { findStartingPoint, type StartingPoint } from './starting-point.ts';
@@ -93,7 +91,8 @@ async function open(
     loader: data.loader,
     validation: data.validation,
     step,
-    checkpoints: files && new CheckpointWriter(files.checkpoints, options.name, order),
+    checkpoints:
+      files && new CheckpointWriter(files.checkpoints, options.name, order, optimizerOptions(options)),
     log,
     startStep: start.step,
     totalSteps,
@@ -159,17 +158,4 @@ async function describeRun(
   if (options.freezeVision) log.info('The visual encoder is freezed during training.');
   if (options.useBnSync || options.skipAggregate)
     log.debug('one replica: its batch is the whole batch, with and without use-bn-sync and skip-aggregate');
-}
-
-function openData(options: TrainingOptions, resolution: number, closers: AsyncDisposableStack) {
-  const tokenizer = loadTokenizer();
-  const encode: EncodeTexts = (texts) => tokenizer.encode(texts, options.contextLength);
-  const open = (path: string) => {
-    const dataset = openDataset(path);
-    closers.defer(() => dataset.close());
-    return dataset;
-  };
-  const train = open(options.trainData);
-  const preprocessor = openPreprocessor();
-  const validation = options.valData === null ? undefined : open(options.valData);
 }

@@ -52,7 +52,7 @@ test('augmentation is drawn anew for each sample of each epoch, and the same fro
 test('an image that cannot be decoded is named', async () => {
   const broken = loader(1, {
     image: (imageId) => {
-      if (imageId === 'i3') throw new Error('is not an image');
+      if (imageId === 'i3') throw new InvalidInputError('is not an image');
       return source.image(imageId);
     },
   });

@@ -1,4 +1,4 @@
-import { float32, InvalidInputError, messageOf, type NdArray, sizeOf } from '@online-cnclip/foundation';
+import { float32, InvalidInputError, type NdArray, sizeOf } from '@online-cnclip/foundation';
 import { prefetch } from './prefetch.ts';
 import { batchesPerEpoch, epochOrder } from './sampler.ts';
 
@@ -31,7 +31,7 @@ export interface PairLoaderOptions {
 }
 
 /** Batches in preparation while one is trained on: one being decoded, one ready. */
-const BATCHES_AHEAD = 2;
+export const BATCHES_AHEAD = 2;
 
 /** Batches of an epoch, decoded ahead of the training step. The same seed gives the same batches, to the pixel. */
 export class PairLoader {
@@ -91,7 +91,8 @@ export async function imageBatch(
       try {
         data.set(await decode(source.image(imageId), position), position * pixels);
       } catch (cause) {
-        throw new InvalidInputError(messageOf(cause), { place: `image ${imageId}`, cause });
+        if (!(cause instanceof InvalidInputError)) throw cause;
+        throw new InvalidInputError(cause.message, { place: `image ${imageId}`, cause });
       }
     }),
   );

@@ -1,5 +1,5 @@
 // A training step for tests: as deterministic as a real one, without a model.
-import { float32, type NamedArrays, type NdArray, zeros } from '@online-cnclip/foundation';
+import { float32, type NamedArrays, type NdArray, requireFloat32, zeros } from '@online-cnclip/foundation';
 import type { Recall, RecallPort, RecallRequest } from './ports.ts';
 import type { CreateTrainStep, TrainState, TrainStep, TrainStepOptions } from './train-step.ts';
 
@@ -94,7 +94,7 @@ const copyOf = (arrays: NamedArrays): Map<string, NdArray> =>
   new Map([...arrays].map(([name, array]) => [name, { ...array, data: array.data.slice() } as NdArray]));
 
 function copyInto(target: NamedArrays, source: NamedArrays): void {
-  for (const [name, { data }] of source) (target.get(name)?.data as Float32Array).set(data as Float32Array);
+  for (const [name, { data }] of source) requireFloat32(target, name).data.set(data as Float32Array);
 }
 
 /** Depends on each value and its place. */

@@ -1,5 +1,5 @@
 import { InvalidInputError, type NdArray, throwIfAborted } from '@online-cnclip/foundation';
-import { type EncodeTexts, imageBatch, type PairSource } from './pair-loader.ts';
+import { BATCHES_AHEAD, type EncodeTexts, imageBatch, type PairSource } from './pair-loader.ts';
 import { prefetch } from './prefetch.ts';
 import type { PairRows } from './validation.ts';
 
@@ -12,9 +12,6 @@ export interface ValidationSplitOptions {
   readonly resolution: number;
   readonly batchSize: number;
 }
-
-/** Batches in preparation while one is encoded. */
-const BATCHES_AHEAD = 2;
 
 /** The distinct images and texts of a validation split, and which belong together. */
 export class ValidationSplit {

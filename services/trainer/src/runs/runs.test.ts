@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout } from 'node:timers/promises';
 import {
   AlreadyExistsError,
   FailedPreconditionError,
@@ -37,7 +38,8 @@ const untilStopped: LaunchTraining = (_, { signal, onEvent }) => {
     onEvent(checkpointEvent(8));
     resolve({ outcome: 'stopped', step: 8, epoch: 1 });
   };
-  signal.addEventListener('abort', () => setImmediate(end));
+  if (signal.aborted) setImmediate(end);
+  else signal.addEventListener('abort', () => setImmediate(end));
   return promise;
 };
 
@@ -118,9 +120,10 @@ test('a failure is told by its kind; a defect keeps its text to the log', async 
 test('records outlive the service; a run that was going on is interrupted and can be started again', async () => {
   const folder = newFolder();
   const first = await open(folder, untilStopped);
-  first.start(options({ name: 'ein lauf/7'.replace('/', '-') }), '/f');
-  first.start;
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  first.start(options({ name: 'ein lauf-7' }), '/f');
+  const updates = first.watch('ein lauf-7', never);
+  for await (const update of updates) if (update.kind === 'record' && update.record.totalSteps === 100) break;
+  await setTimeout(50);
   writeFileSync(join(folder, 'damaged.json'), '{');
 
   const second = await open(folder, untilStopped);

@@ -7,7 +7,7 @@ import {
   UnavailableError,
 } from '@online-cnclip/foundation';
 import type { TrainingEvent, TrainingOptions, TrainingResult } from '@online-cnclip/training';
-import { afterEnd, afterEvent, afterFailure, isGoingOn, newRecord, type RunRecord } from './run-record.ts';
+import { afterEnd, afterEvent, afterFailure, newRecord, type RunRecord } from './run-record.ts';
 import type { RunStore } from './run-store.ts';
 import { type RunUpdate, WatchFeed } from './watch-feed.ts';
 

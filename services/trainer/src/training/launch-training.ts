@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { errorOfStatus, STATUS_OF_KIND } from '@online-cnclip/contracts';
-import { abortError, UnavailableError } from '@online-cnclip/foundation';
+import { UnavailableError } from '@online-cnclip/foundation';
 import type { TrainingResult } from '@online-cnclip/training';
 import type { LaunchTraining } from '../runs/runs.ts';
 import type { FailureReport, Order, Report } from './messages.ts';

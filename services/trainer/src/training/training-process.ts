@@ -1,9 +1,9 @@
 // The process of one training run, forked by launch-training.ts: takes its orders from the service over the IPC
 // channel and wires the training stage to runtime and evaluation.
+import { recallFromFeatures } from '@online-cnclip/evaluation';
 import { ApplicationError, messageOf } from '@online-cnclip/foundation';
 import { createOnnxRuntime } from '@online-cnclip/runtime';
 import { createTrainStep, type TrainingEvent, type TrainingResult, train } from '@online-cnclip/training';
-import { galleryRecall } from './gallery-recall.ts';
 import type { FailureReport, Order, Report } from './messages.ts';
 import { tinyTraining } from './tiny-training.ts';
 
@@ -27,12 +27,16 @@ async function obey(order: Exclude<Order, { kind: 'stop' }>): Promise<void> {
   process.exit(0);
 }
 
-function execute(order: Exclude<Order, { kind: 'stop' }>): Promise<TrainingResult> {
+async function execute(order: Exclude<Order, { kind: 'stop' }>): Promise<TrainingResult> {
   const runtime = createOnnxRuntime({ threads: order.threads });
-  if (order.kind === 'check') return tinyTraining(runtime);
-  const ports = { runtime, createTrainStep, recall: galleryRecall };
-  const onEvent = (event: TrainingEvent) => void report({ kind: 'event', event });
-  return train(order.options, ports, { signal: stop.signal, onEvent });
+  try {
+    if (order.kind === 'check') return await tinyTraining(runtime);
+    const ports = { runtime, createTrainStep, recall: { recall: recallFromFeatures } };
+    const onEvent = (event: TrainingEvent) => void report({ kind: 'event', event });
+    return await train(order.options, ports, { signal: stop.signal, onEvent });
+  } finally {
+    await runtime.dispose();
+  }
 }
 
 /** Resolves when the message is written; without a service there is nobody to tell. */

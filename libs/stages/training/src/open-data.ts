@@ -1,0 +1,66 @@
+import { type Dataset, openDataset } from '@online-cnclip/dataset';
+import { type Augmentation, createPreprocessor, preprocess } from '@online-cnclip/preprocessing';
+import { loadTokenizer } from '@online-cnclip/tokenizer';
+import type { TrainingOptions } from './options.ts';
+import { BATCHES_AHEAD, type DecodeImage, type EncodeTexts, PairLoader } from './pair-loader.ts';
+import { ValidationSplit } from './validation-split.ts';
+
+export interface TrainingData {
+  readonly loader: PairLoader;
+  /** Of the training split. */
+  readonly pairs: number;
+  readonly validation: ValidationSplit | undefined;
+}
+
+/**
+ * Opens the data sets of a run and the workers that decode their images.
+ *
+ * @param resolution of the image tower, pixels. @param closers gets what is to be closed after the run.
+ * @throws NotFoundError, DataLossError and InvalidInputError as the data set's reader does.
+ */
+export function openData(
+  options: TrainingOptions,
+  resolution: number,
+  closers: AsyncDisposableStack,
+): TrainingData {
+  const tokenizer = loadTokenizer();
+  const encode: EncodeTexts = (texts) => tokenizer.encode(texts, options.contextLength);
+  const { batchSize, validBatchSize, seed, augmentation } = options;
+  const open = (path: string): Dataset => {
+    const dataset = openDataset(path);
+    closers.defer(() => dataset.close());
+    return dataset;
+  };
+  const decoder = (kind: Augmentation): DecodeImage => openDecoder(options, resolution, kind, closers);
+
+  const source = open(options.trainData);
+  const decode = decoder(augmentation);
+  const loader = new PairLoader({ source, decode, encode, resolution, batchSize, seed });
+  if (options.valData === null) return { loader, pairs: source.pairs, validation: undefined };
+
+  const validSource = open(options.valData);
+  const validDecode = augmentation === 'none' ? decode : decoder('none');
+  const validation = new ValidationSplit({
+    source: validSource,
+    imageIds: [...validSource.imageIds()],
+    decode: (bytes) => validDecode(bytes, seed),
+    encode,
+    resolution,
+    batchSize: validBatchSize,
+  });
+  return { loader, pairs: source.pairs, validation };
+}
+
+function openDecoder(
+  { numWorkers: threads, batchSize, validBatchSize }: TrainingOptions,
+  resolution: number,
+  augmentation: Augmentation,
+  closers: AsyncDisposableStack,
+): DecodeImage {
+  if (threads === 0) return (bytes, seed) => preprocess(bytes, resolution, { augmentation, seed });
+  // A validation between two steps finds the next training batches waiting.
+  const maxQueued = (BATCHES_AHEAD + 1) * (batchSize + validBatchSize);
+  const preprocessor = createPreprocessor({ resolution, augmentation, threads, maxQueued });
+  closers.defer(() => preprocessor.close());
+  return (bytes, seed) => preprocessor.run(bytes, { seed });
+}
