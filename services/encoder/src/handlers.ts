@@ -20,8 +20,8 @@ import { InvalidInputError } from '@online-cnclip/foundation';
 import { type CallContext, type Handlers, itemStatus } from '@online-cnclip/service-kit';
 import { mapUnordered } from './unordered.ts';
 
-/** Items of one stream in work: two full text batches, so that the next one gathers while one is computed. */
-const MAX_STREAM_ITEMS = 128;
+/** Items of one stream in work: as many texts as the queue picks batches of alike length from. */
+const MAX_STREAM_ITEMS = 256;
 
 /** Image files of one stream in work; several streams of large images fit in the queue side by side. */
 const MAX_STREAM_BYTES = 32 * 1024 * 1024;
