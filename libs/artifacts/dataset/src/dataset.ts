@@ -33,6 +33,9 @@ export interface Dataset {
   close(): void;
 }
 
+/** A split that is being replaced is away for the moment between two renames. */
+const OPEN_ATTEMPTS = 3;
+
 /**
  * Opens a split's LMDB, one that this package or the research code built. Cheap; each worker thread opens its own.
  * Whoever has it open goes on reading it when it is replaced by a new build.
@@ -41,18 +44,19 @@ export interface Dataset {
  * @throws NotFoundError, DataLossError, UnsupportedError for an LMDB of another data format.
  */
 export function openDataset(folder: string): Dataset {
-  for (;;) {
+  for (let attempt = 1; ; attempt += 1) {
     restoreReplaced(folder);
     const before = inodeOf(folder);
-    if (before === undefined) throw new NotFoundError('no data set there', { place: folder });
     try {
+      if (before === undefined) throw new NotFoundError('no data set there', { place: folder });
       const dataset = openParts(folder);
+      // Images of one build do not go with pairs of another.
       if (inodeOf(folder) === before) return dataset;
       dataset.close();
     } catch (error) {
-      if (inodeOf(folder) === before) throw error;
+      const wasReplaced = before !== undefined && inodeOf(folder) !== before;
+      if (!wasReplaced && attempt >= OPEN_ATTEMPTS) throw error;
     }
-    // It was replaced in between: images of one build do not go with pairs of another.
   }
 }
 
