@@ -81,7 +81,9 @@ export function createOnnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
       const profile =
         profilePrefix === undefined ? {} : { profilePrefix: `${profilePrefix}-${program.name}` };
       await thread.ask({ kind: 'prepare', session, model: model.bytes, external, threads, ...profile });
-      return executable(thread, session, program, model.outputNames);
+      // Not the program itself: its constants, the weights, are the compute thread's now.
+      const { name, inputs } = program;
+      return executable(thread, session, { name, inputs }, model.outputNames);
     },
     dispose: () => thread.close(),
   };
@@ -90,7 +92,7 @@ export function createOnnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
 function executable(
   thread: ComputeThread,
   session: number,
-  program: Program,
+  program: Pick<Program, 'name' | 'inputs'>,
   outputNames: readonly string[],
 ): Executable {
   return {

@@ -1,0 +1,61 @@
+/** What is measured. Both sides of a comparison get the same work on the same number of threads. */
+export interface Subject {
+  readonly name: string;
+  readonly unit: string;
+  /** Module in subjects/ and its arguments. */
+  readonly run: readonly [module: string, ...args: string[]];
+  /** Function of peers/peer.py and what it stands for. */
+  readonly peer?: { readonly run: string; readonly label: string };
+}
+
+export const SUBJECTS: readonly Subject[] = [
+  {
+    name: 'train-step',
+    unit: 'pairs/s',
+    run: ['train-step'],
+    peer: { run: 'train-step', label: 'torch + cn_clip' },
+  },
+  {
+    name: 'image-encode-batch',
+    unit: 'images/s',
+    run: ['image-encode', 'best-batch'],
+    peer: { run: 'image-encode-batch', label: 'torch + cn_clip' },
+  },
+  {
+    name: 'image-encode-1',
+    unit: 'images/s',
+    run: ['image-encode', '1'],
+    peer: { run: 'image-encode-1', label: 'torch + cn_clip' },
+  },
+  {
+    name: 'text-encode-real',
+    unit: 'texts/s',
+    run: ['text-encode', 'real'],
+    peer: { run: 'text-encode-real', label: 'cn_clip as used, padded to 52' },
+  },
+  {
+    name: 'text-encode-trimmed',
+    unit: 'texts/s',
+    run: ['text-encode', 'trimmed'],
+    peer: { run: 'text-encode-trimmed', label: 'torch, same trimmed ids' },
+  },
+  {
+    name: 'text-encode-1',
+    unit: 'texts/s',
+    run: ['text-encode', 'one'],
+    peer: { run: 'text-encode-1', label: 'cn_clip as used, padded to 52' },
+  },
+  { name: 'grpc-overhead', unit: 'of in-process rate', run: ['grpc-overhead'] },
+  {
+    name: 'lmdb-build',
+    unit: 'images/s',
+    run: ['lmdb-build'],
+    peer: { run: 'lmdb-build', label: "cn_clip's build_lmdb_dataset.py" },
+  },
+  {
+    name: 'decode-resize',
+    unit: 'images/s per core',
+    run: ['decode-resize'],
+    peer: { run: 'decode-resize', label: 'Pillow' },
+  },
+];
