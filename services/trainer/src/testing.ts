@@ -1,4 +1,6 @@
-// Values for the tests of this package.
+// Values and calls for the tests of this package.
+import { Client, credentials } from '@grpc/grpc-js';
+import { HEALTH_SERVICE } from '@online-cnclip/service-kit';
 
 import type { CheckpointEvent, StepEvent, ValidationEvent } from '@online-cnclip/training';
 import { parseTrainingOptions } from '@online-cnclip/training';
@@ -48,3 +50,21 @@ export const checkpointEvent = (step: number): CheckpointEvent => ({
   epoch: 1,
   seconds: 0.5,
 });
+
+const STATUSES = ['UNKNOWN', 'SERVING', 'NOT_SERVING'] as const;
+const bytes = (value: Buffer): Buffer => value;
+
+/** grpc.health.v1 of the whole server. The messages are so small that their bytes are read here. */
+export async function checkHealth(address: string): Promise<(typeof STATUSES)[number] | undefined> {
+  const client = new Client(address, credentials.createInsecure());
+  try {
+    const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+    client.makeUnaryRequest(`/${HEALTH_SERVICE}/Check`, bytes, bytes, Buffer.alloc(0), (error, value) =>
+      error ? reject(error) : resolve(value as Buffer),
+    );
+    // Field 1, an enum: tag 0x08 and its value; left out when 0.
+    return STATUSES[(await promise)[1] ?? 0];
+  } finally {
+    client.close();
+  }
+}
