@@ -1,5 +1,11 @@
+export * from './indexes/index-catalog.ts';
+export { requireIndexName } from './indexes/index-name.ts';
 export * from './predictions/data-folder.ts';
 export * from './predictions/ensemble.ts';
 export * from './predictions/predict-ensemble.ts';
 export * from './predictions/predict-single.ts';
 export type { Prediction } from './predictions/prediction-file.ts';
+export type { Content } from './search/embed.ts';
+export { outcomeOf } from './search/embed.ts';
+export * from './search/query-encoder.ts';
+export * from './search/search.ts';

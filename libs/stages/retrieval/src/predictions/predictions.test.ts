@@ -200,7 +200,7 @@ test("sums are numpy's: single precision, from left to right", async () => {
   assert.throws(() => matrixOf('m', 2, 2, new Float32Array(3)), /m: 3 scores do not fill 2 rows of 2/);
 });
 
-function cosineOf(a = new Float32Array(), b = new Float32Array()): number {
+function cosineOf(a: Float32Array = new Float32Array(), b: Float32Array = new Float32Array()): number {
   const dot = (x: Float32Array, y: Float32Array) =>
     x.reduce((sum, value, i) => sum + value * (y[i] as number), 0);
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
