@@ -1,9 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createWriteStream, mkdirSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { finished } from 'node:stream/promises';
+import type { Readable } from 'node:stream';
 import { abortError, DeadlineExceededError, UnavailableError } from '@online-cnclip/foundation';
 import { findFreePort, LOOPBACK } from './ports.ts';
 
@@ -108,28 +107,30 @@ function launch(
   { logFolder, environment }: SupervisorOptions,
 ): Running {
   const logPath = join(logFolder, `${name}.log`);
-  const log = createWriteStream(logPath);
-  const child = spawn(
-    process.execPath,
-    ['--enable-source-maps', '--import', PARENT_WATCH, entry, ...flags],
-    // Detached: Ctrl-C in a terminal goes to the whole foreground group, and stopping is the launcher's to order.
-    { stdio: ['pipe', 'pipe', 'pipe'], detached: true, env: { ...environment } },
-  );
-  child.stdout.pipe(log, { end: false });
-  child.stderr.pipe(log, { end: false });
+  const log = openSync(logPath, 'w');
+  const child = spawn(process.execPath, ['--enable-source-maps', '--import', PARENT_WATCH, entry, ...flags], {
+    // Errors and logs go straight to the file: a pipe would break, and hang its writer, when the launcher is gone.
+    stdio: ['pipe', 'pipe', log],
+    // Ctrl-C in a terminal goes to the whole foreground group, and stopping is the launcher's to order.
+    detached: true,
+    env: { ...environment },
+  });
   // The pipe of a child that is gone reports an error, which must not end the launcher.
-  child.stdin.on('error', () => undefined);
-  child.once('error', (cause) => log.write(`${cause}\n`));
+  child.stdin?.on('error', () => undefined);
+  child.once('error', (cause) => writeSync(log, `${cause}\n`));
   const ready = new Promise<ReadyService>((resolve) => {
-    createInterface({ input: child.stdout }).on('line', (line) => {
+    createInterface({ input: child.stdout as Readable }).on('line', (line) => {
+      writeSync(log, `${line}\n`);
       const said = parseReadyLine(line, name);
       if (said) resolve(said);
     });
   });
-  const ended = once(child, 'close').then(
-    () => finished(log.end()),
-    () => finished(log.end()),
-  );
+  const ended = new Promise<void>((resolve) => {
+    child.once('close', () => {
+      closeSync(log);
+      resolve();
+    });
+  });
   return { name, child, logPath, ready, ended };
 }
 
