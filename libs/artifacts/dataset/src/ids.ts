@@ -20,9 +20,8 @@ export function isInt64(text: string): boolean {
  * @throws InvalidInputError when it is no 64-bit signed integer, or a number too large to be exact.
  */
 export function idToString(id: Id, place: string): string {
-  const exact = typeof id !== 'number' || Number.isSafeInteger(id);
   const text = String(id);
-  if (!exact || !isInt64(text))
+  if (typeof id === 'number' ? !Number.isSafeInteger(id) : !isInt64(text))
     throw new InvalidInputError(`${shown(text)} is not a 64-bit integer in decimal`, { place });
   return text;
 }

@@ -57,9 +57,9 @@ export function encodePair({ imageId, textId, text }: Pair): Buffer {
   end += pickle.write(text, end);
   pickle.writeUInt32BE(END, end);
   end += 4;
-  pickle.writeUInt8(PROTO, 0);
-  pickle.writeUInt8(PROTOCOL_WRITTEN, 1);
-  pickle.writeUInt8(FRAME, 2);
+  pickle[0] = PROTO;
+  pickle[1] = PROTOCOL_WRITTEN;
+  pickle[2] = FRAME;
   pickle.writeUInt32LE(end - FRAME_HEADER_BYTES, 3);
   pickle.writeUInt32LE(0, 7);
   return pickle.subarray(0, end);
@@ -71,14 +71,15 @@ function writeInteger(pickle: Buffer, at: number, decimal: string): number {
   const value = Number(decimal);
   if (value !== (value | 0)) return writeLong(pickle, at, BigInt(decimal));
   if (value >= 0 && value <= 0xff) {
-    pickle.writeUInt8(BININT1, at);
-    return pickle.writeUInt8(value, at + 1);
+    pickle[at] = BININT1;
+    pickle[at + 1] = value;
+    return at + 2;
   }
   if (value >= 0 && value <= 0xffff) {
-    pickle.writeUInt8(BININT2, at);
+    pickle[at] = BININT2;
     return pickle.writeUInt16LE(value, at + 1);
   }
-  pickle.writeUInt8(BININT, at);
+  pickle[at] = BININT;
   return pickle.writeInt32LE(value, at + 1);
 }
 
@@ -88,17 +89,18 @@ function writeLong(pickle: Buffer, at: number, value: bigint): number {
   const sign = value < 0n ? 0xff : 0;
   let bytes = MAX_INT64_BYTES;
   while (pickle[at + 1 + bytes] === sign && ((pickle[at + bytes] as number) ^ sign) < 0x80) bytes -= 1;
-  pickle.writeUInt8(LONG1, at);
-  pickle.writeUInt8(bytes, at + 1);
+  pickle[at] = LONG1;
+  pickle[at + 1] = bytes;
   return at + 2 + bytes;
 }
 
 function writeTextHeader(pickle: Buffer, at: number, textBytes: number): number {
   if (textBytes < 0x100) {
-    pickle.writeUInt8(SHORT_BINUNICODE, at);
-    return pickle.writeUInt8(textBytes, at + 1);
+    pickle[at] = SHORT_BINUNICODE;
+    pickle[at + 1] = textBytes;
+    return at + 2;
   }
-  pickle.writeUInt8(BINUNICODE, at);
+  pickle[at] = BINUNICODE;
   return pickle.writeUInt32LE(textBytes, at + 1);
 }
 

@@ -48,9 +48,10 @@ export function parseTextLine(
 ): TextRow {
   const place = `${path}:${line}`;
   const fields = parseObject(bytes, place);
-  for (const field of ['text_id', 'text', ...(requireImageIds ? ['image_ids'] : [])])
-    if (!Object.hasOwn(fields, field)) throw new InvalidInputError(`no field ${field}`, { place });
-  const { text, image_ids: images = [] } = fields;
+  const { text_id: textId, text, image_ids: images = requireImageIds ? undefined : [] } = fields;
+  if (textId === undefined) throw missing('text_id', place);
+  if (text === undefined) throw missing('text', place);
+  if (images === undefined) throw missing('image_ids', place);
   if (typeof text !== 'string')
     throw new InvalidInputError(`text is ${shown(text)}, not a string`, { place });
   checkText(text, place);
@@ -60,7 +61,11 @@ export function parseTextLine(
   for (const id of imageIds)
     if (hasImage !== undefined && !hasImage(id))
       throw new InvalidInputError(`there is no image ${id}`, { place });
-  return { textId: readId(fields['text_id'], 'text_id', place), text, imageIds, line };
+  return { textId: readId(textId, 'text_id', place), text, imageIds, line };
+}
+
+function missing(field: string, place: string): InvalidInputError {
+  return new InvalidInputError(`no field ${field}`, { place });
 }
 
 function parseObject(bytes: Buffer, place: string): Record<string, unknown> {
