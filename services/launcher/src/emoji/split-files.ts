@@ -5,7 +5,7 @@ import { type Emoji, RENDERINGS, type Rendering } from './catalogue.ts';
 import { renderPicture } from './pictures.ts';
 import { SPLIT_NAMES, type SplitItem, type SplitName, type Splits } from './splits.ts';
 
-/** Room for the texts of one emoji in the text ids; the most tags an emoji has is 16. */
+/** Room for the texts of one emoji in the text ids; training has the most, 20. */
 const TEXTS_PER_EMOJI = 100;
 /** Room for the renderings of one emoji in the image ids. */
 const IMAGES_PER_EMOJI = 10;
