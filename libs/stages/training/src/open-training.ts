@@ -5,7 +5,7 @@ import { openData } from './open-data.ts';
 import type { TrainingOptions } from './options.ts';
 import type { PairLoader } from './pair-loader.ts';
 import type { TrainingPorts } from './ports.ts';
-import { createRunFolder, paramsLines, type RunFiles, runFiles, writeParams } from './run-files.ts';
+import { paramsLines, prepareRunFolder, type RunFiles, runFiles, writeParams } from './run-files.ts';
 import { findStartingPoint, type StartingPoint } from './starting-point.ts';
 import type { OptimizerOptions, TrainStep } from './train-step.ts';
 import { TrainingLog } from './training-log.ts';
@@ -131,7 +131,7 @@ function optimizerOptions(options: TrainingOptions): OptimizerOptions {
 async function createFiles({ logs, name }: TrainingOptions, startedAt: Date): Promise<RunFiles | undefined> {
   if (logs === null) return undefined;
   const files = runFiles(logs, name, startedAt);
-  await createRunFolder(files);
+  await prepareRunFolder(files);
   return files;
 }
 

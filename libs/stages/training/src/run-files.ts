@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { writeFileAtomically } from '@online-cnclip/foundation';
 import { TRAINING_OPTION_NAMES, type TrainingOptions } from './options.ts';
@@ -26,9 +26,15 @@ export const LATEST_CHECKPOINT = 'epoch_latest.pt';
 export const epochCheckpoint = (epoch: number): string => `epoch${epoch}.pt`;
 export const stepCheckpoint = (epoch: number, step: number): string => `epoch_${epoch}_${step}.pt`;
 
-export async function createRunFolder(files: RunFiles): Promise<void> {
+/** Makes the folders, and removes half-written checkpoints that a killed run left behind: each has gigabytes. */
+export async function prepareRunFolder(files: RunFiles): Promise<void> {
   await mkdir(files.checkpoints, { recursive: true });
+  for (const name of await readdir(files.checkpoints))
+    if (ABANDONED_CHECKPOINT.test(name)) await rm(join(files.checkpoints, name), { force: true });
 }
+
+/** What replaceFileAtomically writes to before it renames. */
+const ABANDONED_CHECKPOINT = /^\..+\.pt\.[0-9a-f]+\.tmp$/;
 
 /**
  * `name: value` of every option and of what was derived from them, sorted by name, written as Python prints them:

@@ -12,7 +12,7 @@ import { createOnnxRuntime } from '@online-cnclip/runtime';
 import type { TrainingEvent } from './events.ts';
 import { parseTrainingOptions } from './options.ts';
 import { createTrainStep } from './step/create-train-step.ts';
-import { fakeRecall } from './testing.ts';
+import { fakeRecall } from './testing/fake-training.ts';
 import { train } from './train.ts';
 
 const goldens = fileURLToPath(new URL('../../../../test/goldens/dataset', import.meta.url));

@@ -10,7 +10,7 @@ import { FailedPreconditionError, InvalidInputError, NotFoundError } from '@onli
 import type { Runtime } from '@online-cnclip/runtime';
 import type { TrainingEvent } from './events.ts';
 import { parseTrainingOptions } from './options.ts';
-import { fakeRecall, fakeTraining, type RecordedStep, TRAINED } from './testing.ts';
+import { fakeRecall, fakeTraining, type RecordedStep, TRAINED } from './testing/fake-training.ts';
 import { train } from './train.ts';
 
 const goldens = fileURLToPath(new URL('../../../../test/goldens/dataset', import.meta.url));

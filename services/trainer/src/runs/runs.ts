@@ -7,7 +7,7 @@ import {
   UnavailableError,
 } from '@online-cnclip/foundation';
 import type { TrainingEvent, TrainingOptions, TrainingResult } from '@online-cnclip/training';
-import { afterEnd, afterEvent, afterFailure, newRecord, type RunRecord } from './run-record.ts';
+import { afterEnd, afterEvent, afterFailure, isGoingOn, newRecord, type RunRecord } from './run-record.ts';
 import type { RunStore } from './run-store.ts';
 import { type RunUpdate, WatchFeed } from './watch-feed.ts';
 
@@ -101,7 +101,7 @@ export class Runs {
   watch(name: string, signal: AbortSignal): AsyncGenerator<RunUpdate, void, undefined> {
     const record = this.get(name);
     const feed = this.#feeds.get(name) ?? new WatchFeed();
-    this.#feeds.set(name, feed);
+    if (isGoingOn(record)) this.#feeds.set(name, feed);
     return feed.watch(record, signal);
   }
 

@@ -1,7 +1,7 @@
 // A training step for tests: as deterministic as a real one, without a model.
 import { float32, type NamedArrays, type NdArray, requireFloat32, zeros } from '@online-cnclip/foundation';
-import type { Recall, RecallPort, RecallRequest } from './ports.ts';
-import type { CreateTrainStep, TrainState, TrainStep, TrainStepOptions } from './train-step.ts';
+import type { Recall, RecallPort, RecallRequest } from '../ports.ts';
+import type { CreateTrainStep, TrainState, TrainStep, TrainStepOptions } from '../train-step.ts';
 
 export interface RecordedStep {
   /** A number that tells batches apart: pixels, ids and their order. */
