@@ -4,8 +4,6 @@ import { open, type RootDatabase } from 'lmdb';
 import { DATA_FILE, LmdbReader } from './lmdb-reader.ts';
 
 const MAP_FULL = -30_792;
-/** Written before the disk is told to begin: what some 50 ms of it take. */
-const SYNC_AHEAD_BYTES = 32 * 1024 * 1024;
 
 /** Key and value as bytes; both may be reused once `insert` has resolved. */
 export type LmdbPut = readonly [key: Buffer, value: Buffer];
@@ -19,17 +17,12 @@ export type LmdbPut = readonly [key: Buffer, value: Buffer];
  */
 export class LmdbWriter {
   readonly #folder: string;
-  readonly #path: string;
-  #unsyncedBytes = 0;
-  #syncing: Promise<void> | undefined;
-  #syncError: unknown;
   #mapBytes: number;
   #database: RootDatabase<Buffer, Buffer>;
 
   /** @param folder is created when it does not exist. */
   constructor(folder: string, mapBytes: number) {
     this.#folder = folder;
-    this.#path = join(folder, DATA_FILE);
     this.#mapBytes = mapBytes;
     this.#database = openForWriting(folder, mapBytes);
   }
@@ -42,9 +35,7 @@ export class LmdbWriter {
   async insert(entries: readonly LmdbPut[]): Promise<number> {
     for (;;) {
       try {
-        const present = this.#database.transactionSync(() => this.#putNew(entries));
-        this.#syncAhead(entries);
-        return present;
+        return this.#database.transactionSync(() => this.#putNew(entries));
       } catch (error) {
         if ((error as { code?: unknown }).code !== MAP_FULL) throw error;
         await this.#grow();
@@ -64,30 +55,17 @@ export class LmdbWriter {
 
   /** After `close`: resolves when the environment is on the disk. */
   async sync(): Promise<void> {
-    await this.#syncing;
-    await syncFile(this.#path);
-    if (this.#syncError !== undefined) throw this.#syncError;
+    const file = await openFile(join(this.#folder, DATA_FILE), 'r+');
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
   }
 
   /** Closes what will be thrown away. */
   async abandon(): Promise<void> {
-    await this.#syncing;
     await this.#database.close();
-  }
-
-  /** Lets the disk work beside the processor. */
-  #syncAhead(entries: readonly LmdbPut[]): void {
-    for (const [, value] of entries) this.#unsyncedBytes += value.length;
-    if (this.#unsyncedBytes < SYNC_AHEAD_BYTES || this.#syncing !== undefined) return;
-    this.#unsyncedBytes = 0;
-    this.#syncing = syncFile(this.#path)
-      .catch((error: unknown) => {
-        // Kept: the kernel reports a failed write once.
-        this.#syncError ??= error;
-      })
-      .finally(() => {
-        this.#syncing = undefined;
-      });
   }
 
   #putNew(entries: readonly LmdbPut[]): number {
@@ -103,15 +81,6 @@ export class LmdbWriter {
     await this.#database.close();
     this.#mapBytes *= 2;
     this.#database = openForWriting(this.#folder, this.#mapBytes);
-  }
-}
-
-async function syncFile(path: string): Promise<void> {
-  const file = await openFile(path, 'r+');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
   }
 }
 
