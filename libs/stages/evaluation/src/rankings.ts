@@ -22,12 +22,16 @@ const SCHEMAS = [
   { query: 'text_id', items: 'image_ids' },
 ] as const;
 
-/** The rankings of a .jsonl file, read when they are asked for. Further keys of a line are ignored. */
-export function rankingsOfFile(path: string): RankingSource {
+/**
+ * The rankings of a .jsonl file, read when they are asked for. Further keys of a line are ignored.
+ *
+ * @param name of the file in errors, where it is not its path.
+ */
+export function rankingsOfFile(path: string, name = path): RankingSource {
   async function* rankings(): AsyncGenerator<Ranking, void, void> {
-    for await (const { text, place } of linesOf(path)) yield parseRanking(text, place);
+    for await (const { text, place } of linesOf(path, name)) yield parseRanking(text, place);
   }
-  return { place: path, rankings: rankings() };
+  return { place: name, rankings: rankings() };
 }
 
 /** @throws InvalidInputError naming the line and the value that is wrong. */

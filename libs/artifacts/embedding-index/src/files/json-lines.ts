@@ -10,13 +10,18 @@ export interface Line {
   readonly place: string;
 }
 
-/** Lines of a text file. A blank one counts: readers refuse it, as the Python ones do. @throws NotFoundError. */
-export async function* linesOf(path: string): AsyncGenerator<Line, void, void> {
-  const file = await openForReading(path);
+/**
+ * Lines of a text file. A blank one counts: readers refuse it, as the Python ones do.
+ *
+ * @param name of the file in errors, where it is not its path.
+ * @throws NotFoundError when there is none.
+ */
+export async function* linesOf(path: string, name = path): AsyncGenerator<Line, void, void> {
+  const file = await openForReading(path, name);
   let number = 0;
   for await (const text of file.readLines({ encoding: 'utf8' })) {
     number++;
-    yield { text, number, place: `${path}:${number}` };
+    yield { text, number, place: `${name}:${number}` };
   }
 }
 

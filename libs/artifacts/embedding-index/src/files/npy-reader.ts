@@ -8,14 +8,15 @@ const NUMBER_BYTES = Float32Array.BYTES_PER_ELEMENT;
 
 /** An open .npy file of float32: its rows are read when they are asked for. */
 export class NpyReader {
-  readonly path: string;
+  /** The file in errors. */
+  readonly name: string;
   readonly shape: readonly number[];
   readonly #file: FileHandle;
   readonly #dataOffset: number;
 
-  constructor(file: FileHandle, path: string, shape: readonly number[], dataOffset: number) {
+  constructor(file: FileHandle, name: string, shape: readonly number[], dataOffset: number) {
     this.#file = file;
-    this.path = path;
+    this.name = name;
     this.shape = shape;
     this.#dataOffset = dataOffset;
   }
@@ -24,7 +25,7 @@ export class NpyReader {
   get matrixShape(): readonly [rows: number, columns: number] {
     const [rows, columns] = this.shape;
     if (this.shape.length !== 2 || rows === undefined || columns === undefined)
-      throw new InvalidInputError(`has the shape [${this.shape}], which is no matrix`, { place: this.path });
+      throw new InvalidInputError(`has the shape [${this.shape}], which is no matrix`, { place: this.name });
     return [rows, columns];
   }
 
@@ -33,13 +34,13 @@ export class NpyReader {
     const rowSize = sizeOf(this.shape.slice(1));
     const numbers = new Float32Array(count * rowSize);
     const position = this.#dataOffset + first * rowSize * NUMBER_BYTES;
-    await readExactly(this.#file, bytesOf(numbers), position, this.path);
+    await readExactly(this.#file, bytesOf(numbers), position, this.name);
     return numbers;
   }
 
   async readAll(): Promise<NdArray<'float32'>> {
     const data = new Float32Array(sizeOf(this.shape));
-    await readExactly(this.#file, bytesOf(data), this.#dataOffset, this.path);
+    await readExactly(this.#file, bytesOf(data), this.#dataOffset, this.name);
     return { dtype: 'float32', shape: this.shape, data };
   }
 
@@ -52,28 +53,29 @@ export class NpyReader {
  * Opens a .npy file of float32 in C order (versions 1 to 3). No memory is taken before the file's length has proved
  * its header true.
  *
+ * @param name of the file in errors, where it is not its path.
  * @throws NotFoundError, DataLossError when it is damaged, UnsupportedError for another type or order.
  */
-export async function openNpy(path: string): Promise<NpyReader> {
+export async function openNpy(path: string, name = path): Promise<NpyReader> {
   requireLittleEndian();
-  const file = await openForReading(path);
+  const file = await openForReading(path, name);
   try {
     const { size } = await file.stat();
-    if (size < PREAMBLE_BYTES) throw new DataLossError('is not a .npy file', { place: path });
+    if (size < PREAMBLE_BYTES) throw new DataLossError('is not a .npy file', { place: name });
     const preamble = Buffer.alloc(PREAMBLE_BYTES);
-    await readExactly(file, preamble, 0, path);
-    const length = headerLength(preamble, path);
+    await readExactly(file, preamble, 0, name);
+    const length = headerLength(preamble, name);
     if (length > MAX_HEADER_BYTES || length > size)
-      throw new DataLossError(`its header claims ${length} bytes`, { place: path });
+      throw new DataLossError(`its header claims ${length} bytes`, { place: name });
     const header = Buffer.alloc(length);
-    await readExactly(file, header, 0, path);
-    const { shape, dataOffset } = parseNpyHeader(header, path);
+    await readExactly(file, header, 0, name);
+    const { shape, dataOffset } = parseNpyHeader(header, name);
     const claimed = dataOffset + sizeOf(shape) * NUMBER_BYTES;
     if (claimed !== size)
       throw new DataLossError(`has ${size} bytes where the shape [${shape}] takes ${claimed}`, {
-        place: path,
+        place: name,
       });
-    return new NpyReader(file, path, shape, dataOffset);
+    return new NpyReader(file, name, shape, dataOffset);
   } catch (error) {
     await file.close();
     throw error;

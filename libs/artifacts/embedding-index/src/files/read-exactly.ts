@@ -2,12 +2,12 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { DataLossError, NotFoundError } from '@online-cnclip/foundation';
 
 /** Opens a file for reading. @throws NotFoundError when there is none. */
-export async function openForReading(path: string): Promise<FileHandle> {
+export async function openForReading(path: string, name = path): Promise<FileHandle> {
   try {
     return await open(path, 'r');
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new NotFoundError('there is no such file', { place: path, cause });
+      throw new NotFoundError('there is no such file', { place: name, cause });
     throw cause;
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { requireTopK, TopK } from '@online-cnclip/embedding-index';
 import { InvalidInputError, throwIfAborted } from '@online-cnclip/foundation';
 
@@ -47,6 +48,8 @@ export async function* combineScores(
   const [rows, columns] = commonShape(matrices);
   const step = Math.max(1, Math.floor(BLOCK_BYTES / Math.max(1, columns * Float32Array.BYTES_PER_ELEMENT)));
   for (let firstRow = 0; firstRow < rows; firstRow += step) {
+    // A turn for the event loop: matrices in memory are read without one.
+    await setImmediate();
     throwIfAborted(signal);
     const count = Math.min(step, rows - firstRow);
     const scores = new Float32Array(count * columns);

@@ -65,7 +65,7 @@ export async function predictEnsembleFiles(
 export function matrixOfNpy(reader: NpyReader): ScoreMatrix {
   const [rows, columns] = reader.matrixShape;
   return {
-    place: reader.path,
+    place: reader.name,
     rows,
     columns,
     readRows: (first, count) => reader.readRows(first, count),

@@ -8,7 +8,7 @@ export type Content =
   | { readonly kind: 'image'; readonly image: Uint8Array }
   | { readonly kind: 'vector'; readonly vector: Float32Array }
   /** Came without content, or with one that cannot be read. */
-  | { readonly kind: 'unusable'; readonly error: ApplicationError };
+  | { readonly kind: 'unusable'; readonly error: Error };
 
 export interface EmbeddedContents {
   /** One per content, in order. */

@@ -1,9 +1,7 @@
-import type { ApplicationError } from '@online-cnclip/foundation';
-
 /** What became of one item of a batch. */
 export type Outcome<T> =
   | { readonly ok: true; readonly value: T }
-  | { readonly ok: false; readonly error: ApplicationError };
+  | { readonly ok: false; readonly error: Error };
 
 /** Embeddings of a batch. */
 export interface Encoded {

@@ -1,0 +1,45 @@
+import { DEFAULT_MAX_ITEMS } from '@online-cnclip/embedding-index';
+import { setting } from '@online-cnclip/foundation';
+import { addressSchema, environmentName, serviceSettings } from '@online-cnclip/service-kit';
+import { z } from 'zod';
+
+const NAME = 'ranker';
+const environment = (name: string): string => environmentName(NAME, name);
+
+/** What is lost at most when the process is killed; a snapshot of a million items takes seconds. */
+const DEFAULT_SNAPSHOT_INTERVAL_MS = 30_000;
+
+/** Settings of the ranker: flag, environment variable or configuration file. */
+export const rankerSettings = {
+  ...serviceSettings(NAME, { listen: 50_053, metrics: 9_466 }),
+  dataFolder: setting(
+    environment('DATA_FOLDER'),
+    z
+      .string()
+      .min(1)
+      .default('var/data')
+      .describe('folder of the indexes, and of the files that requests name'),
+  ),
+  encoderAddress: setting(
+    environment('ENCODER_ADDRESS'),
+    addressSchema.default('127.0.0.1:50051').describe('host:port of the encoder service'),
+  ),
+  maxIndexItems: setting(
+    environment('MAX_INDEX_ITEMS'),
+    z.coerce
+      .number()
+      .int()
+      .positive()
+      .default(DEFAULT_MAX_ITEMS)
+      .describe('items of one index at most (2 KB each at 512 numbers)'),
+  ),
+  snapshotIntervalMs: setting(
+    environment('SNAPSHOT_INTERVAL_MS'),
+    z.coerce
+      .number()
+      .int()
+      .positive()
+      .default(DEFAULT_SNAPSHOT_INTERVAL_MS)
+      .describe('time between two snapshots of changed indexes'),
+  ),
+} as const;
