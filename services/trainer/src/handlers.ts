@@ -1,6 +1,7 @@
 import { type RunState, TrainerServiceService } from '@online-cnclip/contracts/trainer/v1';
 import { InvalidInputError, type Logger } from '@online-cnclip/foundation';
 import { type Handlers, type Implementation, implement } from '@online-cnclip/service-kit';
+import { checkTrainingInputs } from '@online-cnclip/training';
 import { listCheckpoints } from './checkpoint-files.ts';
 import type { DataRoot } from './data-root.ts';
 import { buildDatasetUpdates } from './dataset-builds.ts';
@@ -29,6 +30,7 @@ function trainerHandlers({ root, runs, logger }: TrainerParts): Handlers<typeof 
     async startRun({ options }) {
       if (!options) throw new InvalidInputError('is required', { place: 'options' });
       const training = trainingOptionsOf(options, root, new Date());
+      checkTrainingInputs(training);
       return { run: runMessage(runs.start(training, runFolder(training)), root) };
     },
 

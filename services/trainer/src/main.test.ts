@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { after, before, type TestContext, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { status } from '@grpc/grpc-js';
 import { readCheckpoint } from '@online-cnclip/checkpoint';
 import { createTrainerClient, type TrainerClient } from '@online-cnclip/client';
 import {
@@ -223,11 +224,15 @@ test('refuses what cannot work, by name', async (t) => {
   const lost = BuildDatasetRequest.fromPartial({ dataDir: 'nowhere', splits: ['train'] });
   await assert.rejects(Array.fromAsync(client.buildDataset(lost)), NotFoundError);
 
-  const { run } = await startRun({ trainData: 'datasets/nowhere' });
+  await assert.rejects(startRun({ visionModel: 'ViT-XXL' }), /vision-model: "ViT-XXL" is unknown/);
+  await assert.rejects(startRun({ trainData: 'datasets/nowhere' }), NotFoundError);
+
+  // What shows only when the run opens its files is told by the run.
+  const { run } = await startRun({ trainData: 'datasets/golden' });
   assert.match(run?.name ?? '', /^\d{4}(-\d\d){5}_ViT-mini-8-48_RoBERTa-mini-chinese$/);
   const last = (await collect(client.watchRun({ name: run?.name ?? '' }))).at(-1);
   assert.ok(last?.$case === 'run');
   assert.equal(last.value.state, RunState.RUN_STATE_FAILED);
-  assert.match(last.value.error?.message ?? '', /nowhere/);
-  assert.equal(last.value.error?.code, 5);
+  assert.match(last.value.error?.message ?? '', /imgs/);
+  assert.equal(last.value.error?.code, status.NOT_FOUND);
 });

@@ -7,6 +7,7 @@ export {
   trainingOptionSchemas,
 } from './options.ts';
 export type { Recall, RecallPort, RecallRequest, TrainingPorts } from './ports.ts';
+export { checkTrainingInputs } from './preflight.ts';
 export { LATEST_CHECKPOINT } from './run-files.ts';
 export { DECAY_EVERY_STEPS, learningRateAt, type Schedule } from './schedule.ts';
 export { createTrainStep } from './step/create-train-step.ts';

@@ -5,6 +5,7 @@ import { openData } from './open-data.ts';
 import type { TrainingOptions } from './options.ts';
 import type { PairLoader } from './pair-loader.ts';
 import type { TrainingPorts } from './ports.ts';
+import { checkTrainingInputs } from './preflight.ts';
 import { paramsLines, prepareRunFolder, type RunFiles, runFiles, writeParams } from './run-files.ts';
 import { findStartingPoint, type StartingPoint } from './starting-point.ts';
 import type { OptimizerOptions, TrainStep } from './train-step.ts';
@@ -54,6 +55,7 @@ async function open(
   onEvent: (event: TrainingEvent) => void,
   closers: AsyncDisposableStack,
 ): Promise<OpenedTraining> {
+  checkTrainingInputs(options);
   const config = resolveModelConfig(options.visionModel, options.textModel);
   const data = openData(options, config.vision.imageResolution, closers);
   const stepsPerEpoch = data.loader.batchesPerEpoch;

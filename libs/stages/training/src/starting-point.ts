@@ -6,7 +6,7 @@ import {
   loadParameters,
   readCheckpoint,
 } from '@online-cnclip/checkpoint';
-import { FailedPreconditionError, type NamedArrays, NotFoundError } from '@online-cnclip/foundation';
+import { FailedPreconditionError, type NamedArrays } from '@online-cnclip/foundation';
 import { initializeParameters, type ModelConfig, parameterSpecs } from '@online-cnclip/network';
 import type { DataOrder } from './checkpoint-writer.ts';
 import type { TrainingOptions } from './options.ts';
@@ -53,7 +53,6 @@ function latestOf(checkpoints: string | undefined): string | undefined {
 
 async function resume(request: StartingPointRequest, path: string): Promise<StartingPoint> {
   const { options, config, log } = request;
-  requireFile(path, 'resume');
   log.info(`=> begin to load checkpoint '${path}'`);
   const { parameters, resized } = await loadParameters(path, parameterSpecs(config));
   for (const name of resized)
@@ -106,7 +105,6 @@ async function fresh({ options, config, log }: StartingPointRequest): Promise<St
     [options.bertWeightPath, 'bert-weight-path', 'text'],
   ] as const) {
     if (path === null) continue;
-    requireFile(path, option);
     // A file with one tower only has no logit scale: the initial one stays.
     const mayMiss = (name: string) => name === 'logit_scale';
     const loaded = await loadParameters(path, parameterSpecs(config), { part, mayMiss });
@@ -114,8 +112,4 @@ async function fresh({ options, config, log }: StartingPointRequest): Promise<St
     log.info(`${option}: ${loaded.parameters.size} tensors are initialised from '${path}'`);
   }
   return { parameters, step: 0 };
-}
-
-function requireFile(path: string, option: string): void {
-  if (!existsSync(path)) throw new NotFoundError(`there is no file '${path}'`, { place: option });
 }

@@ -307,8 +307,8 @@ test('debug adds lines to the log', async () => {
 });
 
 for (const [given, ErrorClass, message] of [
-  [{ trainData: join(goldens, 'nowhere') }, NotFoundError, /nowhere/],
-  [{ resume: join(goldens, 'no.pt') }, NotFoundError, /^resume: there is no file/],
+  [{ trainData: join(goldens, 'nowhere') }, NotFoundError, /^train-data: .*nowhere/],
+  [{ resume: join(goldens, 'no.pt') }, NotFoundError, /^resume: there is no /],
   [{ clipWeightPath: 'no.pt' }, NotFoundError, /^clip-weight-path: /],
   [{ visionModel: 'ViT-XXL' }, InvalidInputError, /vision-model: "ViT-XXL" is unknown/],
 ] as const)

@@ -36,7 +36,9 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
   arenas.fixed.load(options.parameters, 'parameter');
   const gradient = await runtime.prepare(gradientProgram({ config, batchSize, loss, freezeVision }));
   const optimizer = await createOptimizer(runtime, options.optimizer, trainedLayout);
-  return new RunningTrainStep(options, arenas, gradient, optimizer);
+  // The starting values are in the arenas now: holding on to the caller's copy would cost as much again.
+  const { parameters: _, ...settings } = options;
+  return new RunningTrainStep(settings, arenas, gradient, optimizer);
 }
 
 interface Arenas {
@@ -46,8 +48,10 @@ interface Arenas {
   readonly fixed: Arena;
 }
 
+type StepSettings = Omit<TrainStepOptions, 'parameters'>;
+
 class RunningTrainStep implements TrainStep {
-  readonly #options: TrainStepOptions;
+  readonly #options: StepSettings;
   readonly #arenas: Arenas;
   readonly #gradient: Executable;
   readonly #optimizer: Optimizer;
@@ -57,7 +61,7 @@ class RunningTrainStep implements TrainStep {
   readonly #encoders = new Map<'image' | 'text', Promise<Executable>>();
   #isBusy = false;
 
-  constructor(options: TrainStepOptions, arenas: Arenas, gradient: Executable, optimizer: Optimizer) {
+  constructor(options: StepSettings, arenas: Arenas, gradient: Executable, optimizer: Optimizer) {
     this.#options = options;
     this.#arenas = arenas;
     this.#gradient = gradient;
