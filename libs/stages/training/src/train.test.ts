@@ -39,12 +39,13 @@ const runtime: Runtime = {
 interface Run {
   readonly given?: Record<string, unknown>;
   readonly logs?: string;
+  readonly recallDelayMs?: number;
   readonly onEvent?: (event: TrainingEvent, stop: AbortController) => void;
 }
 
-async function run({ given = {}, logs = newFolder(), onEvent }: Run = {}) {
+async function run({ given = {}, logs = newFolder(), recallDelayMs = 0, onEvent }: Run = {}) {
   const fake = fakeTraining();
-  const recall = fakeRecall();
+  const recall = fakeRecall(recallDelayMs);
   const stop = new AbortController();
   const events: TrainingEvent[] = [];
   const options = parseTrainingOptions({
@@ -137,6 +138,25 @@ test('a stopped run saves, and goes on with the same batches and the same state'
 
   const third = await run({ logs });
   assert.deepEqual([third.result.outcome, third.fake.steps.length], ['completed', 0]);
+});
+
+test('stopping at the end of an epoch keeps its checkpoint, and stopping leaves a validation out', async () => {
+  const given = { saveEpochFrequency: 1, valData: data, validStepInterval: 1 };
+  const { result, events, folder } = await run({
+    given,
+    onEvent: (event, stop) => event.kind === 'step' && event.step === STEPS_PER_EPOCH && stop.abort(),
+  });
+  assert.deepEqual([result.outcome, result.step], ['stopped', STEPS_PER_EPOCH]);
+  assert.deepEqual(checkpointsOf(folder), ['epoch1.pt', 'epoch_latest.pt']);
+  assert.equal(kinds(events, 'validation').length, STEPS_PER_EPOCH - 1);
+});
+
+test('the time of a validation is not counted as waiting for data', async () => {
+  const delayMs = 500;
+  const given = { ...NO_FILES, maxSteps: 2, valData: data, validStepInterval: 1 };
+  const { events } = await run({ given, recallDelayMs: delayMs });
+  const [, second] = events.filter((event) => event.kind === 'step');
+  assert.ok(second && second.stepSeconds < delayMs / 1000, `${second?.stepSeconds} s`);
 });
 
 test('max-steps ends in the middle of an epoch and decides over max-epochs; the last checkpoint is kept', async () => {

@@ -18,8 +18,7 @@ export class TrainingRun {
   readonly #schedule: Schedule;
   readonly #pace = new Pace();
   #step: number;
-  #logitScale: number | undefined;
-  #loss: number | undefined;
+  #last: TrainStepResult | undefined;
   #savedAt: number;
   #validatedAt = -1;
   #checkpoint: string | undefined;
@@ -50,15 +49,14 @@ export class TrainingRun {
       const epoch = Math.floor(this.#step / this.#stepsPerEpoch) + 1;
       log.debug(`Start epoch ${epoch}`);
       await this.#trainEpoch(epoch);
-      if (this.#stopped && this.#step < totalSteps) break;
-      await this.#endEpoch(epoch);
+      if (this.#step === this.#endOf(epoch)) await this.#endEpoch(epoch);
     }
     if (this.#step > this.#savedAt) await this.#saveStopped();
     return {
       outcome: this.#step >= totalSteps ? 'completed' : 'stopped',
       step: this.#step,
       epoch: this.#epoch,
-      ...(this.#loss !== undefined && { loss: this.#loss }),
+      ...(this.#last && { loss: this.#last.loss }),
       ...(this.#checkpoint !== undefined && { checkpoint: this.#checkpoint }),
     };
   }
@@ -71,6 +69,11 @@ export class TrainingRun {
     return this.#opened.loader.batchesPerEpoch;
   }
 
+  /** Steps done at the end of an epoch, from 1; the last one may end early. */
+  #endOf(epoch: number): number {
+    return Math.min(this.#opened.totalSteps, epoch * this.#stepsPerEpoch);
+  }
+
   /** From 1: the epoch of the last step. */
   get #epoch(): number {
     return Math.max(1, Math.ceil(this.#step / this.#stepsPerEpoch));
@@ -78,18 +81,17 @@ export class TrainingRun {
 
   async #trainEpoch(epoch: number): Promise<void> {
     const { loader, options, totalSteps, log } = this.#opened;
-    const firstStep = (epoch - 1) * this.#stepsPerEpoch;
-    const lastStep = Math.min(totalSteps, firstStep + this.#stepsPerEpoch);
+    const before = (epoch - 1) * this.#stepsPerEpoch;
     let end = performance.now();
-    for await (const batch of loader.batches(epoch - 1, this.#step - firstStep, lastStep - firstStep)) {
+    for await (const batch of loader.batches(epoch - 1, this.#step - before, this.#endOf(epoch) - before)) {
       const dataSeconds = (performance.now() - end) / 1000;
       const result = await this.#trainStep(batch);
       this.#pace.add({ dataSeconds, stepSeconds: (performance.now() - end) / 1000 });
-      end = performance.now();
       log.debug(`step ${this.#step}: loss ${result.loss}, waited ${dataSeconds.toFixed(3)}s for its data`);
       if (this.#step % options.logInterval === 0 || this.#step === totalSteps) this.#report(result);
-      if (this.#stopped) return;
       await this.#afterStep();
+      if (this.#stopped) return;
+      end = performance.now();
     }
     if (this.#step >= totalSteps)
       log.info(`Stopping training due to step ${this.#step} has reached max_steps ${totalSteps}`);
@@ -98,8 +100,7 @@ export class TrainingRun {
   async #trainStep({ images, inputIds }: Batch): Promise<TrainStepResult> {
     const result = await this.#opened.step.run(images, inputIds, this.#learningRate(this.#step));
     this.#step++;
-    this.#loss = result.loss;
-    this.#logitScale = result.logitScale;
+    this.#last = result;
     return result;
   }
 
@@ -181,11 +182,11 @@ export class TrainingRun {
 
   async #validate(): Promise<void> {
     const { validation, step, options, log } = this.#opened;
-    if (!validation || this.#validatedAt === this.#step || this.#logitScale === undefined) return;
+    if (!validation || !this.#last || this.#stopped || this.#validatedAt === this.#step) return;
     const startedAt = performance.now();
     log.info(`Begin to eval on validation set (epoch ${this.#epoch} @ ${this.#step} steps)...`);
     const { validBatchSize: batchSize, seed } = options;
-    const logitScale = this.#logitScale;
+    const { logitScale } = this.#last;
     const result = await validate(step, validation, this.#recall, {
       batchSize,
       seed,

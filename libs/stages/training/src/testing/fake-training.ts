@@ -1,4 +1,5 @@
 // A training step for tests: as deterministic as a real one, without a model.
+import { setTimeout } from 'node:timers/promises';
 import { float32, type NamedArrays, type NdArray, requireFloat32, zeros } from '@online-cnclip/foundation';
 import type { Recall, RecallPort, RecallRequest } from '../ports.ts';
 import type { CreateTrainStep, TrainState, TrainStep, TrainStepOptions } from '../train-step.ts';
@@ -78,12 +79,13 @@ function fakeStep(options: TrainStepOptions, training: FakeTraining): TrainStep 
 }
 
 /** Recall that says how much it was asked. */
-export function fakeRecall(): RecallPort & { readonly requests: RecallRequest[] } {
+export function fakeRecall(delayMs = 0): RecallPort & { readonly requests: RecallRequest[] } {
   const requests: RecallRequest[] = [];
   return {
     requests,
     async recall(request): Promise<Recall> {
       requests.push(request);
+      await setTimeout(delayMs);
       const counts = { queries: request.relevantIds.length, gallery: request.galleryIds.length };
       return { recallAt1: 10, recallAt5: 50, recallAt10: 90, meanRecall: 50, ...counts };
     },
