@@ -4,6 +4,7 @@ import {
   ResourceExhaustedError,
   throwIfAborted,
 } from '@online-cnclip/foundation';
+import { EventLoopTurns } from './event-loop-turns.ts';
 import { IndexItems } from './index-items.ts';
 import { DEFAULT_MAX_ITEMS, MAX_TOP_K } from './limits.ts';
 import { normalize } from './scoring/normalize.ts';
@@ -138,6 +139,7 @@ export class EmbeddingIndex {
   ): Promise<SearchHits[]> {
     requireTopK(topK);
     const items = this.#items;
+    const turns = new EventLoopTurns(signal);
     const results: SearchHits[] = [];
     let done = 0;
     for (const pass of passes(queries)) {
@@ -146,7 +148,7 @@ export class EmbeddingIndex {
         throwIfAborted(signal);
         this.#requireSpace(fingerprint);
         const isLive = items.isWhole ? undefined : (row: number) => items.isLive(row);
-        const best = await bestRows(items.vectors, packed, topK, { isLive, signal });
+        const best = await bestRows(items.vectors, packed, topK, { isLive, turns });
         return best.map(({ rows, scores }) => ({ ids: items.idsOf(rows), scores }));
       });
       results.push(...hits);

@@ -1,5 +1,4 @@
-import { setImmediate } from 'node:timers/promises';
-import { MAX_SLICE_MS } from './limits.ts';
+import { EventLoopTurns } from './event-loop-turns.ts';
 import { VectorTable } from './scoring/vector-table.ts';
 
 /** Deleted rows stay until they are so large a share: deleting one item then costs next to nothing on average. */
@@ -72,17 +71,14 @@ export class IndexItems {
     const dead = this.#ids.length - this.size;
     if (dead < MIN_DEAD_ROWS && this.size > 0) return;
     if (dead <= this.#ids.length * MAX_DEAD_SHARE) return;
-    let sliceEnd = performance.now() + MAX_SLICE_MS;
+    const turns = new EventLoopTurns();
     let target = 0;
     for (let row = 0; row < this.#ids.length; row++) {
       const id = this.#ids[row];
       if (id === undefined) continue;
       if (row !== target) this.#move(id, row, target);
       target++;
-      if (row % ROWS_PER_LOOK === 0 && performance.now() > sliceEnd) {
-        await setImmediate();
-        sliceEnd = performance.now() + MAX_SLICE_MS;
-      }
+      if (row % ROWS_PER_LOOK === 0 && turns.due) await turns.take();
     }
     this.#ids.length = target;
     this.vectors.truncate(target);

@@ -1,4 +1,5 @@
 export * from './embedding-index.ts';
+export { EventLoopTurns } from './event-loop-turns.ts';
 export {
   type Feature,
   type FeatureIdKey,

@@ -1,4 +1,4 @@
-import { bestRows, packQueries, passes, VectorTable } from '@online-cnclip/embedding-index';
+import { bestRows, EventLoopTurns, packQueries, passes, VectorTable } from '@online-cnclip/embedding-index';
 import { InvalidInputError, type NdArray } from '@online-cnclip/foundation';
 import { PREDICTED_ITEMS, type Recall, rankOfFirst, recallOfRanks } from './recall.ts';
 
@@ -23,10 +23,11 @@ export async function recallFromFeatures<Id>(request: FeatureRecallRequest<Id>):
   const { galleryIds, galleryFeatures, queryFeatures, relevantIds, signal } = request;
   const gallery = tableOf(galleryFeatures, galleryIds.length);
   const queries = rowsOf(queryFeatures, relevantIds.length, 'queryFeatures');
+  const turns = new EventLoopTurns(signal);
   const ranks: (number | undefined)[] = [];
   for (const pass of passes(queries)) {
     const packed = packQueries(gallery, pass, (index) => `queryFeatures[${ranks.length + index}]`);
-    const best = await bestRows(gallery, packed, PREDICTED_ITEMS, { signal });
+    const best = await bestRows(gallery, packed, PREDICTED_ITEMS, { turns });
     for (const { rows } of best) {
       const ranking = rows.map((row) => galleryIds[row] as Id);
       ranks.push(rankOfFirst(ranking, relevantIds[ranks.length] as readonly Id[]));

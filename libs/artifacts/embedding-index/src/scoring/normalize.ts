@@ -29,13 +29,30 @@ export function normalizeInto(
 ): void {
   if (vector.length !== dimension)
     throw new InvalidInputError(`${vector.length} numbers where ${dimension} are needed`, { place });
-  let squares = 0;
-  for (let i = 0; i < dimension; i++) squares += (vector[i] as number) ** 2;
+  const squares = squaredLength(vector);
   if (!Number.isFinite(squares)) {
     const at = vector.findIndex((value) => !Number.isFinite(value));
     throw new InvalidInputError(`number ${at} of the vector is ${vector[at]}`, { place });
   }
   if (squares === 0) throw new InvalidInputError('the vector is zero: it has no direction', { place });
-  const length = Math.abs(squares - 1) <= UNIT_TOLERANCE ? 1 : Math.sqrt(squares);
+  if (Math.abs(squares - 1) <= UNIT_TOLERANCE) {
+    target.set(vector, offset);
+    return;
+  }
+  const length = Math.sqrt(squares);
   for (let i = 0; i < dimension; i++) target[offset + i] = (vector[i] as number) / length;
+}
+
+/** In double precision. Four sums, since one would wait for each addition. */
+function squaredLength(vector: Float32Array): number {
+  const whole = vector.length - (vector.length % 4);
+  let [a, b, c, d] = [0, 0, 0, 0];
+  for (let i = 0; i < whole; i += 4) {
+    a += (vector[i] as number) ** 2;
+    b += (vector[i + 1] as number) ** 2;
+    c += (vector[i + 2] as number) ** 2;
+    d += (vector[i + 3] as number) ** 2;
+  }
+  for (let i = whole; i < vector.length; i++) a += (vector[i] as number) ** 2;
+  return a + b + (c + d);
 }

@@ -1,6 +1,5 @@
-import { setImmediate } from 'node:timers/promises';
-import { throwIfAborted } from '@online-cnclip/foundation';
-import { MAX_QUERIES_PER_PASS, MAX_SLICE_MS } from '../limits.ts';
+import { EventLoopTurns } from '../event-loop-turns.ts';
+import { MAX_QUERIES_PER_PASS } from '../limits.ts';
 import { dotProducts, type ScoreBlock } from './dot-products.ts';
 import { normalizeInto } from './normalize.ts';
 import { type BestRows, TopK } from './top-k.ts';
@@ -26,25 +25,21 @@ export function packQueries(
 }
 
 /**
- * Cosines of up to MAX_QUERIES_PER_PASS queries with every row, block by block in the order of rows. The event loop gets a turn
- * every few milliseconds; the table must not change meanwhile.
+ * Cosines of up to MAX_QUERIES_PER_PASS queries with every row, block by block in the order of rows. The table must not
+ * change meanwhile, though the event loop gets its turns.
  *
  * @param visit receives each block; the scores are overwritten after it returns.
- * @throws the signal's reason when it aborts.
+ * @param turns of the whole computation that this is a part of.
+ * @throws the reason of the turns' signal when it aborts.
  */
 export async function scoreTable(
   table: VectorTable,
   { values }: PackedQueries,
   visit: (block: RowBlock, scores: ScoreBlock) => void,
-  signal?: AbortSignal,
+  turns = new EventLoopTurns(),
 ): Promise<void> {
-  let sliceEnd = performance.now() + MAX_SLICE_MS;
   for (const block of table.blocks()) {
-    if (performance.now() > sliceEnd) {
-      await setImmediate();
-      throwIfAborted(signal);
-      sliceEnd = performance.now() + MAX_SLICE_MS;
-    }
+    if (turns.due) await turns.take();
     visit(block, dotProducts(block.rows, values, table.stride));
   }
 }
@@ -56,7 +51,7 @@ export async function bestRows(
   topK: number,
   options: {
     readonly isLive?: ((row: number) => boolean) | undefined;
-    readonly signal?: AbortSignal | undefined;
+    readonly turns?: EventLoopTurns | undefined;
   } = {},
 ): Promise<BestRows[]> {
   const best = Array.from({ length: queries.count }, () => new TopK(topK));
@@ -67,7 +62,7 @@ export async function bestRows(
       for (const [query, top] of best.entries())
         top.offer(scores, query * stride, count, firstRow, options.isLive);
     },
-    options.signal,
+    options.turns,
   );
   return best.map((top) => top.take());
 }

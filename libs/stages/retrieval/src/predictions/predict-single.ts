@@ -1,4 +1,5 @@
 import {
+  EventLoopTurns,
   MAX_QUERIES_PER_PASS,
   packQueries,
   readFeatureIds,
@@ -82,6 +83,7 @@ async function* rankQueries(
   topK: number,
   sink: PredictionSink,
 ): AsyncGenerator<Float32Array, void, void> {
+  const turns = new EventLoopTurns(signal);
   let ranked = 0;
   for await (const pass of batches(readFeatures(textFeatures, 'text_id'))) {
     throwIfAborted(signal);
@@ -90,7 +92,7 @@ async function* rankQueries(
       table,
       pass.map(({ feature }) => feature),
       place,
-      signal,
+      turns,
     );
     await sink(
       pass.map(({ id: queryId }, index) => {
@@ -109,7 +111,7 @@ async function scoreMatrixOf(
   table: VectorTable,
   queries: readonly Float32Array[],
   place: (index: number) => string,
-  signal: AbortSignal | undefined,
+  turns: EventLoopTurns,
 ): Promise<Float32Array> {
   const matrix = new Float32Array(queries.length * table.size);
   const packed = packQueries(table, queries, place);
@@ -120,7 +122,7 @@ async function scoreMatrixOf(
       for (let query = 0; query < queries.length; query++)
         matrix.set(scores.subarray(query * stride, query * stride + count), query * table.size + firstRow);
     },
-    signal,
+    turns,
   );
   return matrix;
 }
