@@ -22,7 +22,10 @@ await runMain({
   async compose({ config, logger, telemetry, health, shutdown }) {
     mkdirSync(config.dataFolder, { recursive: true });
     const root = new DataRoot(config.dataFolder);
-    const launcher = processLauncher(config.threads || availableParallelism());
+    const launcher = processLauncher({
+      threads: config.threads || availableParallelism(),
+      environment: process.env,
+    });
     const runs = await Runs.open({
       store: new RunStore(join(root.path, RUN_RECORDS)),
       launch: launcher.launch,

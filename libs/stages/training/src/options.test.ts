@@ -104,6 +104,8 @@ for (const [given, message] of [
   [{ useAugment: 'perhaps' }, /^use-augment: "perhaps"/],
   [{ name: '../other' }, /^name: "..\/other" is not the name of a folder/],
   [{ name: '..' }, /^name: /],
+  [{ name: 'two\nlines' }, /^name: /],
+  [{ name: '名'.repeat(67) }, /^name: /],
   [{ learningRate: 1 }, /^learning-rate: unknown training option/],
   [{ trainData: undefined }, /^train-data: /],
 ] as const)

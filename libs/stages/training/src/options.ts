@@ -178,8 +178,12 @@ function defaultsOf(visionModel: string, optimizer: 'lamb' | 'adamw'): Record<Mo
   return { lr, beta1: 0.9, beta2: 0.98, eps: 1e-6, wd };
 }
 
-/** The name becomes a folder: it must not lead out of `logs`. */
+/** The name becomes a folder: it must not lead out of `logs`, and files named after it must fit a file system. */
 function assertExperimentName(name: string): void {
-  if (!/^[^/\\\0]{1,200}$/.test(name) || name === '.' || name === '..')
+  const isFolder = /^[^/\\\p{Cc}]+$/u.test(name) && name !== '.' && name !== '..';
+  if (!isFolder || Buffer.byteLength(name) > MAX_NAME_BYTES)
     throw new InvalidInputError(`${JSON.stringify(name)} is not the name of a folder`, { place: 'name' });
 }
+
+/** File systems allow 255; suffixes take some. */
+const MAX_NAME_BYTES = 200;

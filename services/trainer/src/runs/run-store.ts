@@ -16,9 +16,7 @@ export class RunStore {
   /** Every record; a run that was going on when the service went away is `interrupted`. */
   async load(logger: Logger): Promise<RunRecord[]> {
     await mkdir(this.#folder, { recursive: true });
-    const files = (await readdir(this.#folder)).filter(
-      (file) => file.endsWith(SUFFIX) && !file.startsWith('.'),
-    );
+    const files = (await readdir(this.#folder)).filter((file) => file.endsWith(SUFFIX));
     const records: RunRecord[] = [];
     for (const file of files) {
       const path = join(this.#folder, file);
@@ -33,8 +31,9 @@ export class RunStore {
     return records;
   }
 
+  /** A run's name is the name of a folder, so it can be a file's too. */
   async save(record: RunRecord): Promise<void> {
-    const path = join(this.#folder, `${encodeURIComponent(record.name)}${SUFFIX}`);
+    const path = join(this.#folder, `${record.name}${SUFFIX}`);
     await writeFileAtomically(path, `${JSON.stringify(record, null, 2)}\n`);
   }
 }

@@ -120,8 +120,8 @@ test('a failure is told by its kind; a defect keeps its text to the log', async 
 test('records outlive the service; a run that was going on is interrupted and can be started again', async () => {
   const folder = newFolder();
   const first = await open(folder, untilStopped);
-  first.start(options({ name: 'ein lauf-7' }), '/f');
-  const updates = first.watch('ein lauf-7', never);
+  first.start(options({ name: '运行 七' }), '/f');
+  const updates = first.watch('运行 七', never);
   for await (const update of updates) if (update.kind === 'record' && update.record.totalSteps === 100) break;
   await setTimeout(50);
   writeFileSync(join(folder, 'damaged.json'), '{');
@@ -136,6 +136,6 @@ test('records outlive the service; a run that was going on is interrupted and ca
   const third = await open(folder, untilStopped);
   assert.equal(third.list()[0]?.state, 'stopped');
   assert.equal(third.list()[0]?.checkpoints.length, 1);
-  assert.ok(readFileSync(join(folder, 'ein%20lauf-7.json'), 'utf8').endsWith('}\n'));
+  assert.ok(readFileSync(join(folder, '运行 七.json'), 'utf8').endsWith('}\n'));
   await first.close();
 });

@@ -14,16 +14,33 @@ export interface TrainingLauncher {
   check(): Promise<void>;
 }
 
+export interface LauncherOptions {
+  /** That a training step computes with. */
+  readonly threads: number;
+  /** Of the training process. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The process's script; another one in tests. */
+  readonly entry?: string;
+}
+
+/** libuv's own number of threads; images are decoded on them. */
+const UV_THREADS = 4;
+
 /**
  * Trains in a process of its own: a step never delays a call, what it allocated is given back at its end, and a crash
  * of native code, or the kernel's killing it for its memory, ends one run and not the service.
- *
- * @param threads that a step computes with. @param entry the process's script, another one in tests.
  */
-export function processLauncher(threads: number, entry = ENTRY): TrainingLauncher {
+export function processLauncher({ threads, environment, entry = ENTRY }: LauncherOptions): TrainingLauncher {
+  /** Standard output belongs to the service's ready line: what a library prints goes to standard error. */
+  const start = (decoders: number): ChildProcess =>
+    fork(entry, [], {
+      serialization: 'advanced',
+      stdio: ['ignore', STDERR, STDERR, 'ipc'],
+      env: { ...environment, UV_THREADPOOL_SIZE: String(Math.max(UV_THREADS, decoders)) },
+    });
   return {
     launch: (options, { signal, onEvent }) => {
-      const child = start(entry);
+      const child = start(options.numWorkers);
       const onStop = () => give(child, { kind: 'stop' });
       signal.addEventListener('abort', onStop, { once: true });
       give(child, { kind: 'train', options, threads });
@@ -31,16 +48,12 @@ export function processLauncher(threads: number, entry = ENTRY): TrainingLaunche
       return outcomeOf(child, onEvent).finally(() => signal.removeEventListener('abort', onStop));
     },
     check: async () => {
-      const child = start(entry);
+      const child = start(0);
       give(child, { kind: 'check', threads });
       await outcomeOf(child, () => {});
     },
   };
 }
-
-/** Standard output belongs to the service's ready line: what a library prints goes to standard error. */
-const start = (entry: string): ChildProcess =>
-  fork(entry, [], { serialization: 'advanced', stdio: ['ignore', STDERR, STDERR, 'ipc'] });
 
 const STDERR = 2;
 
