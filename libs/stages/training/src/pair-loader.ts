@@ -1,4 +1,5 @@
-import { float32, InvalidInputError, type NdArray, sizeOf } from '@online-cnclip/foundation';
+import { InvalidInputError, type NdArray } from '@online-cnclip/foundation';
+import { sharedZeros } from '@online-cnclip/runtime';
 import { prefetch } from './prefetch.ts';
 import { batchesPerEpoch, epochOrder } from './sampler.ts';
 
@@ -83,20 +84,20 @@ export async function imageBatch(
   resolution: number,
   decode: (bytes: Uint8Array, position: number) => Promise<Float32Array>,
 ): Promise<NdArray<'float32'>> {
-  const shape = [imageIds.length, 3, resolution, resolution];
-  const data = new Float32Array(sizeOf(shape));
+  // Shared, so that the runtime's thread takes the batch without a copy.
+  const images = sharedZeros([imageIds.length, 3, resolution, resolution]);
   const pixels = 3 * resolution * resolution;
   await Promise.all(
     imageIds.map(async (imageId, position) => {
       try {
-        data.set(await decode(source.image(imageId), position), position * pixels);
+        images.data.set(await decode(source.image(imageId), position), position * pixels);
       } catch (cause) {
         if (!(cause instanceof InvalidInputError)) throw cause;
         throw new InvalidInputError(cause.message, { place: `image ${imageId}`, cause });
       }
     }),
   );
-  return float32(shape, data);
+  return images;
 }
 
 /** A 32-bit seed of its own for each sample of the run (splitmix's finaliser over both numbers). */
