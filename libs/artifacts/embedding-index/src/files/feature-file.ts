@@ -78,8 +78,11 @@ function parseFeature(text: string, idKey: FeatureIdKey, place: string): Feature
     throw new InvalidInputError(`${idKey} is ${show(rawId)}, not a whole number`, { place });
   if (!Array.isArray(feature) || feature.length === 0)
     throw new InvalidInputError(`feature is ${show(feature)}, not a list of numbers`, { place });
-  const wrong = feature.findIndex((value) => typeof value !== 'number' && typeof value !== 'bigint');
-  if (wrong >= 0)
-    throw new InvalidInputError(`feature[${wrong}] is ${show(feature[wrong])}, not a number`, { place });
-  return { id, feature: Float32Array.from(feature, Number) };
+  const numbers = new Float32Array(feature.length);
+  for (const [position, value] of feature.entries()) {
+    if (typeof value !== 'number' && typeof value !== 'bigint')
+      throw new InvalidInputError(`feature[${position}] is ${show(value)}, not a number`, { place });
+    numbers[position] = Number(value);
+  }
+  return { id, feature: numbers };
 }
