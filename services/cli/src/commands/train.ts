@@ -1,0 +1,115 @@
+import { join } from 'node:path';
+import { recallFromFeatures } from '@online-cnclip/evaluation';
+import { flagOf } from '@online-cnclip/foundation';
+import { createOnnxRuntime } from '@online-cnclip/runtime';
+import {
+  checkTrainingInputs,
+  createTrainStep,
+  parseTrainingOptions,
+  TRAINING_OPTION_NAMES,
+  type TrainingEvent,
+  type TrainingOptions,
+  type TrainingResult,
+  train,
+  trainingOptionSchemas,
+} from '@online-cnclip/training';
+import { type Command, Option } from 'commander';
+import { threadsOption } from '../arguments.ts';
+import type { CliContext } from '../context.ts';
+import { addDataPathOptions, type DataPathOptions, datasetFolder, requirePath } from '../data-path.ts';
+import type { Progress, ProgressTask } from '../progress.ts';
+
+type Given = DataPathOptions & { readonly threads?: number } & Readonly<Record<string, unknown>>;
+
+export function configure(command: Command, context: CliContext): void {
+  command.description(
+    "Trains a model with the research code's options. Ctrl-C finishes the step in hand and saves; the same command then goes on " +
+      'from there. Ctrl-C again ends it at once.',
+  );
+  for (const name of TRAINING_OPTION_NAMES) command.addOption(optionOf(name));
+  addDataPathOptions(command, context);
+  threadsOption(command);
+  command.action((given: Given) => runTraining(given, context));
+}
+
+/** An option as its schema describes it. Its values are the schema's business, which names the option. */
+function optionOf(name: (typeof TRAINING_OPTION_NAMES)[number]): Option {
+  const schema = trainingOptionSchemas[name];
+  const { data: initial } = schema.safeParse(undefined);
+  const description = schema.description ?? '';
+  if (typeof initial === 'boolean') return new Option(flagOf(name), description);
+  const shown = initial === undefined || initial === null ? '' : ` [${initial}]`;
+  return new Option(`${flagOf(name)} <value>`, description + shown);
+}
+
+async function runTraining({ threads, ...given }: Given, context: CliContext): Promise<void> {
+  const options = trainingOptionsOf(given);
+  checkTrainingInputs(options);
+  const signal = context.stopSignal();
+  const runtime = createOnnxRuntime(threads === undefined ? {} : { threads });
+  const view = new TrainingView(context.progress);
+  const onStop = () =>
+    context.progress.note('stopping: finishing the step and saving (Ctrl-C again ends at once)');
+  signal.addEventListener('abort', onStop);
+  try {
+    const ports = { runtime, createTrainStep, recall: { recall: recallFromFeatures } };
+    const result = await train(options, ports, { signal, onEvent: (event) => view.show(event) });
+    view.end();
+    context.print(summaryOf(result));
+  } finally {
+    view.end();
+    signal.removeEventListener('abort', onStop);
+    await runtime.dispose();
+  }
+}
+
+/** With a data path the research code's scripts' own places are the defaults: both splits of the data set, and experiments/. */
+function trainingOptionsOf({ dataPath, dataset, ...given }: Given): TrainingOptions {
+  const folder = datasetFolder({ dataset, dataPath });
+  const splits =
+    folder === undefined
+      ? undefined
+      : { trainData: join(folder, 'lmdb/train'), valData: join(folder, 'lmdb/valid') };
+  const trainData = requirePath(given['trainData'] as string | undefined, splits?.trainData, '--train-data');
+  return parseTrainingOptions({
+    ...(dataPath !== undefined && { logs: join(dataPath, 'experiments') }),
+    ...(given['trainData'] === undefined && splits),
+    ...given,
+    trainData,
+  });
+}
+
+function summaryOf({ outcome, step, epoch, loss, checkpoint }: TrainingResult): string {
+  const parts = [
+    `${outcome} at step ${step}, epoch ${epoch}`,
+    ...(loss === undefined ? [] : [`loss ${loss.toFixed(6)}`]),
+    ...(checkpoint === undefined ? [] : [`saved ${checkpoint}`]),
+  ];
+  return parts.join(', ');
+}
+
+/** A training on the terminal: the research code's log, with a bar below it. */
+class TrainingView {
+  readonly #progress: Progress;
+  #task: ProgressTask | undefined;
+
+  constructor(progress: Progress) {
+    this.#progress = progress;
+  }
+
+  show(event: TrainingEvent): void {
+    if (event.kind === 'log')
+      this.#progress.note(event.level === 'INFO' ? event.message : `${event.level}: ${event.message}`);
+    if (event.kind === 'started') {
+      this.#task = this.#progress.start('steps', event.totalSteps);
+      this.#task.update(event.startStep);
+    }
+    if (event.kind === 'step')
+      this.#task?.update(event.step, `loss ${event.loss.toFixed(4)}`, event.etaSeconds);
+  }
+
+  end(): void {
+    this.#task?.end();
+    this.#task = undefined;
+  }
+}

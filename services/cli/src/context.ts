@@ -1,0 +1,15 @@
+import type { Progress } from './progress.ts';
+
+/** What a command gets of the process it runs in: commands never look at `process` themselves. */
+export interface CliContext {
+  /** The research code's DATAPATH, where it is set. */
+  readonly dataPath: string | undefined;
+  readonly progress: Progress;
+  /** Writes a line of the result, to standard output. */
+  print(line: string): void;
+  /**
+   * The signal of Ctrl-C. A command that asks for it ends by itself, in order; a second Ctrl-C ends it at once. A command
+   * that does not ask ends at the first.
+   */
+  stopSignal(): AbortSignal;
+}
