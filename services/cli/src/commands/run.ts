@@ -36,7 +36,7 @@ export function configure(command: Command, context: CliContext): void {
 }
 
 const withTrainer = (options: Options, use: (trainer: TrainerClient) => Promise<void>): Promise<void> =>
-  withClient(createTrainerClient(options.address), use);
+  withClient(createTrainerClient, options.address, use);
 
 async function listRuns(trainer: TrainerClient, { print, stopSignal }: CliContext): Promise<void> {
   const { runs } = await trainer.listRuns({ states: [] }, { signal: stopSignal() });
