@@ -4,7 +4,7 @@ import { cpSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
-import { BIN, cnclip, start, temporaryFolder } from './testing.ts';
+import { BIN, cnclip, start, temporaryFolder } from './testing/processes.ts';
 
 const OLD_NODE = [
   '--import',

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { cnclip, goldens, linesOf, succeed, temporaryFolder, tinyDataPath } from '../testing.ts';
+import { cnclip, goldens, linesOf, succeed, temporaryFolder, tinyDataPath } from '../testing/processes.ts';
 
 describe('dataset', () => {
   const dataPath = tinyDataPath();

@@ -15,7 +15,7 @@ import {
   succeed,
   tinyDataPath,
   trainTiny,
-} from '../testing.ts';
+} from '../testing/processes.ts';
 
 const dataPath = tinyDataPath();
 const picture = join(goldens, 'preprocessing/photo.jpg');

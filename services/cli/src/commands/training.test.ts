@@ -16,7 +16,7 @@ import {
   tinyCheckpoint,
   tinyDataPath,
   trainTiny,
-} from '../testing.ts';
+} from '../testing/processes.ts';
 
 const dataPath = tinyDataPath();
 const dataset = join(dataPath, 'datasets/tiny');

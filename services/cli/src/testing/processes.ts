@@ -9,9 +9,9 @@ import { text } from 'node:stream/consumers';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
-export const BIN = fileURLToPath(new URL('../bin/cnclip.mjs', import.meta.url));
-export const goldens = fileURLToPath(new URL('../../../test/goldens/', import.meta.url));
-const services = fileURLToPath(new URL('../../', import.meta.url));
+export const BIN = fileURLToPath(new URL('../../bin/cnclip.mjs', import.meta.url));
+export const goldens = fileURLToPath(new URL('../../../../test/goldens/', import.meta.url));
+const services = fileURLToPath(new URL('../../../', import.meta.url));
 
 export const TINY_MODEL = ['--vision-model', 'ViT-mini-8-48', '--text-model', 'RoBERTa-mini-chinese'];
 
