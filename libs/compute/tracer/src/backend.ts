@@ -8,6 +8,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import { apply, constant, elementsOf, scalar, uniformElement, type Value } from './graph.ts';
 import type { ElementType } from './onnx-format.ts';
+import { reshape } from './reshape.ts';
 import { isSymbolic, shapeOperand } from './symbols.ts';
 
 export const TRACER_BACKEND = 'onnx-tracer';
@@ -22,7 +23,8 @@ export function elementTypeOf(dtype: DataType): ElementType {
 
 /** A TFJS backend whose kernels compute nothing: each records what it would do as ONNX nodes. */
 export class TracerBackend extends KernelBackend {
-  readonly #values = new WeakMap<DataId, Value>();
+  #values = new WeakMap<DataId, { readonly value: Value; references: number }>();
+  #count = 0;
 
   /** A TFJS tensor handle for a recorded value. */
   tensor(
@@ -30,17 +32,27 @@ export class TracerBackend extends KernelBackend {
     dtype: DataType = value.elementType === 'int64' ? 'int32' : value.elementType,
   ): TensorInfo {
     const dataId: DataId = {};
-    this.#values.set(dataId, value);
+    this.#remember(dataId, value);
     return { dataId, shape: [...value.shape], dtype };
+  }
+
+  /** What was recorded under a handle. */
+  protected recorded(dataId: DataId): Value | undefined {
+    return this.#values.get(dataId)?.value;
+  }
+
+  #remember(dataId: DataId, value: Value): void {
+    this.#values.set(dataId, { value, references: 1 });
+    this.#count++;
   }
 
   /** The recorded value of a tensor; its shape is the tensor's (a reshape can share data). */
   value(tensor: TensorInfo): Value {
-    const value = this.#values.get(tensor.dataId);
+    const value = this.recorded(tensor.dataId);
     if (!value) throw new InvalidInputError('a tensor from outside the trace was used; pass it as an input');
     if (value.shape.join() === tensor.shape.join()) return value;
     if (value.producer.kind === 'constant') return { ...value, shape: tensor.shape };
-    return apply('Reshape', [value, shapeOperand(tensor.shape)], tensor.shape, value.elementType);
+    return reshape(value, tensor.shape);
   }
 
   /**
@@ -60,7 +72,7 @@ export class TracerBackend extends KernelBackend {
   override move(dataId: DataId, values: BackendValues, shape: number[], dtype: DataType): void {
     const elementType = elementTypeOf(dtype);
     const elements = elementsOf(elementType, (values ?? []) as ArrayLike<number>);
-    this.#values.set(dataId, constant(elementType, shape, elements));
+    this.#remember(dataId, constant(elementType, shape, elements));
   }
 
   override readSync(_dataId: DataId): BackendValues {
@@ -71,17 +83,26 @@ export class TracerBackend extends KernelBackend {
     return this.readSync(dataId);
   }
 
-  // The recorded graph keeps what it needs alive; TFJS's own reference counts do not matter here.
-  override incRef(): void {}
-  decRef(): void {}
-  override refCount(): number {
-    return 1;
+  // A handle that TFJS lets go of is forgotten; the recorded graph keeps the values that it needs.
+  override incRef(dataId: DataId): void {
+    const entry = this.#values.get(dataId);
+    if (entry) entry.references++;
   }
-  override disposeData(): boolean {
+  decRef(dataId: DataId): void {
+    const entry = this.#values.get(dataId);
+    if (entry) entry.references--;
+  }
+  override refCount(dataId: DataId): number {
+    return this.#values.get(dataId)?.references ?? 0;
+  }
+  override disposeData(dataId: DataId, force = false): boolean {
+    this.decRef(dataId);
+    if (!force && this.refCount(dataId) > 0) return false;
+    if (this.#values.delete(dataId)) this.#count--;
     return true;
   }
   override numDataIds(): number {
-    return 0;
+    return this.#count;
   }
   override timerAvailable(): boolean {
     return false;
@@ -95,7 +116,10 @@ export class TracerBackend extends KernelBackend {
   override memory(): { unreliable: boolean } {
     return { unreliable: true };
   }
-  override dispose(): void {}
+  override dispose(): void {
+    this.#values = new WeakMap();
+    this.#count = 0;
+  }
 }
 
 /** A constant of equal elements as a value of its whole shape; any other value as it is. */

@@ -14,9 +14,9 @@ export {
   type KernelAttributes,
   type KernelInputs,
   matMulValues,
-  reshapeValue,
   transposeValue,
 } from './kernels/index.ts';
 export { type Attribute, type ElementType, encodeModel, OPSET_VERSION } from './onnx-format.ts';
 export type { Dimension, Program, TensorSpec } from './program.ts';
+export { reshape as reshapeValue } from './reshape.ts';
 export { registerTracer, type TracedModel, trace } from './trace.ts';

@@ -1,3 +1,4 @@
+import { UnsupportedError } from '@online-cnclip/foundation';
 import * as tf from '@tensorflow/tfjs-core';
 import { apply, constant, scalar, type Value } from '../graph.ts';
 import { input, int, ints, kernel } from './kernel.ts';
@@ -21,7 +22,7 @@ function outputShape(info: ConvInfo): number[] {
 function convolution(name: string, body: (...args: Parameters<Parameters<typeof kernel>[1]>) => Value): void {
   kernel(name, (inputs, attributes, backend) => {
     if (attributes['dataFormat'] !== undefined && attributes['dataFormat'] !== 'NHWC')
-      throw new Error(`${name} is traced for NHWC only, not ${attributes['dataFormat']}`);
+      throw new UnsupportedError(`${name} is traced for NHWC only, not ${attributes['dataFormat']}`);
     return backend.tensor(body(inputs, attributes, backend));
   });
 }
@@ -141,7 +142,7 @@ function registerPooling(): void {
     const [dy, x] = [input(inputs, 'dy'), input(inputs, 'input')];
     const info = poolInfo(x.shape, filterSize, strides, pad, dimRoundingMode);
     if (padsOf(info).some((amount) => amount > 0))
-      throw new Error('the gradient of a padded AvgPool is not traced');
+      throw new UnsupportedError('the gradient of a padded AvgPool is not traced');
     const size = info.filterHeight * info.filterWidth;
     const weights = apply(
       'Expand',

@@ -3,7 +3,17 @@ import type { TracerBackend } from '../backend.ts';
 import { apply, scalar, uniformElement, type Value } from '../graph.ts';
 import type { ElementType } from '../onnx-format.ts';
 import { shapeOperand } from '../symbols.ts';
-import { broadcastOperands, broadcastShape, cast, float, input, kernel, numeric, typeOf } from './kernel.ts';
+import {
+  broadcastOperands,
+  broadcastShape,
+  cast,
+  float,
+  input,
+  kernel,
+  numeric,
+  typeOf,
+  withoutNaN,
+} from './kernel.ts';
 
 type BinaryBody = (a: Value, b: Value, shape: readonly number[]) => Value;
 
@@ -139,11 +149,19 @@ function registerUnary(): void {
     [tf.Softplus]: 'Softplus',
   };
   for (const [name, op] of Object.entries(floatingOps)) unary(name, floating(op));
-  for (const [name, op] of Object.entries({ [tf.Neg]: 'Neg', [tf.Abs]: 'Abs', [tf.Sign]: 'Sign' }))
+  for (const [name, op] of Object.entries({ [tf.Neg]: 'Neg', [tf.Abs]: 'Abs' }))
     unary(name, (x) => same(op)(numeric(x)));
+  unary(tf.Sign, (x) => {
+    const signs = same('Sign')(numeric(x));
+    return signs.elementType === 'float32' ? withoutNaN(signs, 0) : signs;
+  });
   for (const [name, op] of Object.entries({ [tf.Floor]: 'Floor', [tf.Ceil]: 'Ceil', [tf.Round]: 'Round' }))
     unary(name, rounding(op));
-  unary(tf.Identity, same('Identity'));
+  kernel(tf.Identity, (inputs, _, backend) => {
+    const { dataId, shape, dtype } = input(inputs, 'x');
+    backend.incRef(dataId);
+    return { dataId, shape, dtype };
+  });
   unary(tf.LogicalNot, (x) => apply('Not', [cast(x, 'bool')], x.shape, 'bool'));
   unary(tf.Relu, (x) =>
     apply('Max', [numeric(x), constantLike(numeric(x), 0)], x.shape, numeric(x).elementType),

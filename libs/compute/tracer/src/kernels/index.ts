@@ -1,2 +1,2 @@
 export type { KernelAttributes, KernelInputs } from './kernel.ts';
-export { matMul as matMulValues, reshape as reshapeValue, transpose as transposeValue } from './matmul.ts';
+export { matMul as matMulValues, transpose as transposeValue } from './matmul.ts';

@@ -6,7 +6,7 @@ import {
   registerKernel,
   type TensorInfo,
 } from '@tensorflow/tfjs-core';
-import { TRACER_BACKEND, type TracerBackend } from '../backend.ts';
+import { elementTypeOf, TRACER_BACKEND, type TracerBackend } from '../backend.ts';
 import { apply, scalar, uniformElement, type Value } from '../graph.ts';
 import type { Attribute, ElementType } from '../onnx-format.ts';
 
@@ -67,11 +67,6 @@ export const int = (value: number): Attribute => ({ int: value });
 export const float = (value: number): Attribute => ({ float: value });
 export const ints = (values: readonly number[]): Attribute => ({ ints: values });
 
-const ONNX_TYPE_OF: Readonly<Record<string, ElementType>> = {
-  float32: 'float32',
-  int32: 'int32',
-  bool: 'bool',
-};
 const TYPE_NUMBER: Readonly<Record<ElementType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 };
 
 export function cast(value: Value, to: ElementType): Value {
@@ -79,7 +74,14 @@ export function cast(value: Value, to: ElementType): Value {
   return apply('Cast', [value], value.shape, to, { to: int(TYPE_NUMBER[to]) });
 }
 
-export const typeOf = (dtype: DataType): ElementType => ONNX_TYPE_OF[dtype] ?? 'float32';
+/** @throws UnsupportedError for complex64 and string. */
+export const typeOf = (dtype: DataType): ElementType => elementTypeOf(dtype);
+
+/** x with another value in the place of NaN. */
+export function withoutNaN(x: Value, replacement: number): Value {
+  const isNaN = apply('IsNaN', [x], x.shape, 'bool');
+  return apply('Where', [isNaN, scalar('float32', replacement), x], x.shape, 'float32');
+}
 
 /** Elementwise operators of ONNX do not take booleans in arithmetic: as int32 they behave as TFJS does. */
 export const numeric = (value: Value): Value => (value.elementType === 'bool' ? cast(value, 'int32') : value);

@@ -1,12 +1,8 @@
+import { InvalidInputError } from '@online-cnclip/foundation';
 import * as tf from '@tensorflow/tfjs-core';
 import { apply, type Value } from '../graph.ts';
-import { shapeOperand } from '../symbols.ts';
+import { reshape } from '../reshape.ts';
 import { broadcastShape, input, int, ints, kernel } from './kernel.ts';
-
-export function reshape(value: Value, shape: readonly number[]): Value {
-  if (value.shape.join() === shape.join()) return value;
-  return apply('Reshape', [value, shapeOperand(shape)], shape, value.elementType);
-}
 
 export function transpose(value: Value, permutation: readonly number[]): Value {
   const shape = permutation.map((axis) => value.shape[axis] as number);
@@ -24,6 +20,9 @@ export function matMul(a: Value, b: Value, transposeA: boolean, transposeB: bool
   const rank = Math.max(a.shape.length, b.shape.length);
   const [rowsA = 1, columnsA = 1] = a.shape.slice(-2);
   const [rowsB = 1, columnsB = 1] = b.shape.slice(-2);
+  const [innerA, innerB] = [transposeA ? rowsA : columnsA, transposeB ? columnsB : rowsB];
+  if (Math.min(a.shape.length, b.shape.length) < 2 || innerA !== innerB)
+    throw new InvalidInputError(`matrices [${a.shape}] and [${b.shape}] do not fit together`);
   const [m, n] = [transposeA ? columnsA : rowsA, transposeB ? rowsB : columnsB];
   const batch = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
   const isMatrix = batch.every((size) => size === 1) && a.elementType === 'float32';
@@ -56,8 +55,10 @@ export function registerMatMul(): void {
   });
   kernel(tf.ExpandDims, (inputs, { dim }, backend) => {
     const x = input(inputs, 'input');
+    const rank = x.shape.length;
+    tf.util.assert(dim >= -rank - 1 && dim <= rank, () => `axis ${dim} of a new dimension for [${x.shape}]`);
     const shape = [...x.shape];
-    shape.splice(dim < 0 ? dim + shape.length + 1 : dim, 0, 1);
+    shape.splice(dim < 0 ? dim + rank + 1 : dim, 0, 1);
     return backend.tensor(reshape(backend.operand(x), shape));
   });
 }

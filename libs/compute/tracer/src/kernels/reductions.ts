@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
-import { apply, int64List, type Value } from '../graph.ts';
-import { cast, input, int, kernel, numeric } from './kernel.ts';
+import { apply, int64List, scalar, type Value } from '../graph.ts';
+import { cast, input, int, kernel, numeric, withoutNaN } from './kernel.ts';
 
 function reducedShape(shape: readonly number[], axes: readonly number[], keepDims: boolean): number[] {
   return keepDims
@@ -12,6 +12,21 @@ export function reduce(op: string, x: Value, axes: readonly number[], keepDims: 
   if (axes.length === 0) return x;
   const shape = reducedShape(x.shape, axes, keepDims);
   return apply(op, [x, int64List(axes)], shape, x.elementType, { keepdims: int(keepDims ? 1 : 0) });
+}
+
+/** TFJS's extremes are NaN as soon as one element is; ONNX leaves that open and onnxruntime skips NaN. */
+function extreme(name: string, op: string): void {
+  kernel(name, (inputs, { reductionIndices, axis, keepDims }, backend) => {
+    const x = input(inputs, 'x');
+    const axes = tf.util.parseAxisParam(reductionIndices ?? axis, x.shape);
+    const value = numeric(backend.operand(x));
+    const result = reduce(op, value, axes, keepDims ?? false);
+    if (value.elementType !== 'float32') return backend.tensor(result);
+    const flags = cast(apply('IsNaN', [value], value.shape, 'bool'), 'float32');
+    const anyNaN = cast(reduce('ReduceMax', flags, axes, keepDims ?? false), 'bool');
+    const operands = [anyNaN, scalar('float32', Number.NaN), result];
+    return backend.tensor(apply('Where', operands, result.shape, 'float32'));
+  });
 }
 
 function reduction(
@@ -31,11 +46,13 @@ const asIs = (x: Value): Value => x;
 const toInt32 = (x: Value): Value => cast(x, 'int32');
 const toBool = (x: Value): Value => cast(x, 'bool');
 
-function argument(name: string, op: string): void {
+/** The index of the first extreme element; NaN never is one. */
+function argument(name: string, op: string, worst: number): void {
   kernel(name, (inputs, { axis }, backend) => {
     const x = input(inputs, 'x');
     const [along = 0] = tf.util.parseAxisParam(axis, x.shape);
-    const value = numeric(backend.operand(x));
+    const given = numeric(backend.operand(x));
+    const value = given.elementType === 'float32' ? withoutNaN(given, worst) : given;
     const shape = reducedShape(x.shape, [along], false);
     const index = apply(op, [value], shape, 'int64', { axis: int(along), keepdims: int(0) });
     return backend.tensor(cast(index, 'int32'));
@@ -45,13 +62,13 @@ function argument(name: string, op: string): void {
 export function registerReductions(): void {
   reduction(tf.Sum, 'ReduceSum', numeric, asIs);
   reduction(tf.Mean, 'ReduceMean', (x) => cast(x, 'float32'), asIs);
-  reduction(tf.Max, 'ReduceMax', numeric, asIs);
-  reduction(tf.Min, 'ReduceMin', numeric, asIs);
+  extreme(tf.Max, 'ReduceMax');
+  extreme(tf.Min, 'ReduceMin');
   reduction(tf.Prod, 'ReduceProd', numeric, asIs);
   reduction(tf.All, 'ReduceMin', toInt32, toBool);
   reduction(tf.Any, 'ReduceMax', toInt32, toBool);
-  argument(tf.ArgMax, 'ArgMax');
-  argument(tf.ArgMin, 'ArgMin');
+  argument(tf.ArgMax, 'ArgMax', -Infinity);
+  argument(tf.ArgMin, 'ArgMin', Infinity);
   kernel(tf.Cumsum, (inputs, { axis, exclusive, reverse }, backend) => {
     const x = numeric(backend.operand(input(inputs, 'x')));
     const along = int64List([axis]);

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { apply, constant, elementsOf, int64List, scalar, type Value } from '../graph.ts';
+import { reshape } from '../reshape.ts';
 import { shapeOperand } from '../symbols.ts';
 import { input, int, kernel, typeOf } from './kernel.ts';
-import { reshape } from './matmul.ts';
 
 function slice(x: Value, begin: readonly number[], size: readonly number[]): Value {
   const axes = begin.map((_, axis) => axis).filter((axis) => size[axis] !== x.shape[axis]);
@@ -27,13 +27,14 @@ function split(x: Value, sizes: readonly number[], axis: number): readonly Value
 }
 
 function concat(values: readonly Value[], axis: number): Value {
+  const shapes = values.map(({ shape }) => [...shape]);
+  tf.backend_util.assertParamsConsistent(shapes, axis);
+  const shape = tf.backend_util.computeOutShape(shapes, axis);
+  const { elementType } = values[0] as Value;
+  if (tf.util.sizeFromShape(shape) === 0) return constant(elementType, shape, elementsOf(elementType, []));
   const filled = values.filter((value) => tf.util.sizeFromShape([...value.shape]) > 0);
-  const parts = filled.length > 0 ? filled : values.slice(0, 1);
-  const first = parts[0] as Value;
-  if (parts.length === 1) return first;
-  const shape = [...first.shape];
-  shape[axis] = parts.reduce((total, value) => total + (value.shape[axis] as number), 0);
-  return apply('Concat', parts, shape, first.elementType, { axis: int(axis) });
+  if (filled.length === 1) return filled[0] as Value;
+  return apply('Concat', filled, shape, elementType, { axis: int(axis) });
 }
 
 function registerSlices(): void {
@@ -73,6 +74,11 @@ function registerJoins(): void {
     const tensors = Object.values(inputs);
     const rank = (tensors[0] as tf.TensorInfo).shape.length + 1;
     const along = axis < 0 ? axis + rank : axis;
+    const [{ shape: first, dtype }] = tensors as [tf.TensorInfo];
+    for (const tensor of tensors) {
+      tf.util.assertShapesMatch(first, tensor.shape, 'tensors to stack have different shapes');
+      tf.util.assert(tensor.dtype === dtype, () => `a ${tensor.dtype} stacked with ${dtype}`);
+    }
     const parts = tensors.map((tensor) => {
       const shape = [...tensor.shape];
       shape.splice(along, 0, 1);
@@ -123,8 +129,10 @@ function registerCreation(): void {
   kernel(tf.Range, (_, { start, stop, step, dtype }, backend) => {
     const type = typeOf(dtype);
     const values: number[] = [];
-    const length = Math.max(0, Math.ceil((stop - start) / step));
-    for (let i = 0; i < length; i++) values.push(start + i * step);
+    // TFJS counts down by one where a step of one leads away from the end.
+    const by = step === 1 && stop < start ? -1 : step;
+    const length = Math.max(0, Math.ceil((stop - start) / by));
+    for (let i = 0; i < length; i++) values.push(start + i * by);
     return backend.tensor(constant(type, [length], elementsOf(type, values)));
   });
   kernel(tf.LinSpace, (_, { start, stop, num }, backend) => {
