@@ -54,3 +54,11 @@ export function requireFloat32(arrays: NamedArrays, name: string): NdArray<'floa
     throw new InvalidInputError(`tensor "${name}" is ${array.dtype}, not float32`);
   return array as NdArray<'float32'>;
 }
+
+/**
+ * Gives the arrays' memory back at once; they are empty afterwards. For gigabytes that are needed only to start: the garbage
+ * collector counts objects, not what they hold, and may leave them for as long as the process runs.
+ */
+export function releaseArrays(arrays: Iterable<NdArray>): void {
+  for (const { data } of arrays) if (data.buffer instanceof ArrayBuffer) data.buffer.transfer(0);
+}

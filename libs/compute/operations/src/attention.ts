@@ -34,13 +34,28 @@ export function attention(q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, options: Att
     const compose = () =>
       joinHeads(tf.matMul(dropped(probabilities(query, key, options), options), split(value, heads)));
     const [y] = options.dropout ? [compose()] : fusedOr(ATTENTION_KERNEL, inputs, { heads }, compose);
-    save([query, key, value]);
+    // Whatever the gradient needs is saved: TFJS disposes of all else when the forward pass ends.
+    save([
+      query,
+      key,
+      value,
+      ...(keyMask ? [keyMask] : []),
+      ...(options.dropout ? [options.dropout.keep] : []),
+    ]);
     return {
       value: y as tf.Tensor,
-      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => gradient(dy, saved, options),
+      gradFunc: (dy: tf.Tensor, saved: tf.Tensor[]) => gradient(dy, saved, savedOptions(saved, options)),
     };
   });
   return attend(q, k, v);
+}
+
+/** The options with their tensors as they were saved. */
+function savedOptions(saved: readonly tf.Tensor[], options: AttentionOptions): AttentionOptions {
+  const rest = saved.slice(3);
+  const keyMask = options.keyMask ? { keyMask: rest.shift() as tf.Tensor } : {};
+  const dropout = options.dropout ? { dropout: { ...options.dropout, keep: rest.shift() as tf.Tensor } } : {};
+  return { heads: options.heads, ...keyMask, ...dropout };
 }
 
 /** `[batch, length, width]` -> `[batch, heads, length, width / heads]` */

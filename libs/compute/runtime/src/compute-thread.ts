@@ -14,6 +14,7 @@ async function prepare(request: Extract<Request, { kind: 'prepare' }>): Promise<
     graphOptimizationLevel: 'all',
     // A memory pattern is planned for one set of sizes and holds on to the largest: 4 GB more in a train step.
     enableMemPattern: false,
+    enableCpuMemArena: request.arena,
     externalData: request.external.map(({ path, data }) => ({ path, data: asBytes(data) })),
     ...(request.profilePrefix === undefined
       ? {}
@@ -36,12 +37,20 @@ async function run(request: Extract<Request, { kind: 'run' }>): Promise<ArrayMes
   const given = new Map(request.into.map((array) => [array.name, toOrt(array)]));
   const fetches = Object.fromEntries(session.outputNames.map((name) => [name, given.get(name) ?? null]));
   const results = await session.run(feeds, fetches);
+  // The binding copies every output into a fresh array, also one that went into the array it was given.
+  for (const name of given.keys()) release(results[name] as ort.Tensor);
   return session.outputNames
     .filter((name) => !given.has(name))
     .map((name) => {
       const { type, dims, data } = results[name] as ort.Tensor;
       return { name, dtype: type as ArrayMessage['dtype'], shape: dims, data: data as ArrayMessage['data'] };
     });
+}
+
+/** Gives an array's memory back now: garbage collection sees how few objects there are, not how large they are. */
+function release({ data }: ort.Tensor): void {
+  const { buffer } = data as ArrayMessage['data'];
+  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
 }
 
 async function handle(request: Request): Promise<readonly ArrayMessage[]> {
@@ -56,9 +65,12 @@ async function handle(request: Request): Promise<readonly ArrayMessage[]> {
   return [];
 }
 
+const buffersOf = (outputs: readonly ArrayMessage[]): ArrayBuffer[] =>
+  outputs.map(({ data }) => data.buffer).filter((buffer) => buffer instanceof ArrayBuffer);
+
 port.on('message', (request: Request) => {
   handle(request).then(
-    (outputs) => port.postMessage({ id: request.id, outputs } satisfies Response),
+    (outputs) => port.postMessage({ id: request.id, outputs } satisfies Response, buffersOf(outputs)),
     (error: unknown) =>
       port.postMessage({
         id: request.id,

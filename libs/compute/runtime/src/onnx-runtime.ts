@@ -9,6 +9,12 @@ import { isShared } from './shared-memory.ts';
 export interface OnnxRuntimeOptions {
   /** Threads that one operator is spread over; default: the machine's cores. */
   readonly threads?: number;
+  /**
+   * Whether onnxruntime keeps freed memory in an arena of its own (default: true). Its arena rounds up generously: for a
+   * training step, whose tensors are large and of many sizes, the allocator of the C library takes a third less
+   * memory in the same time.
+   */
+  readonly arena?: boolean;
   /** Writes onnxruntime's profile of every program to `<prefix>_*.json` (for the benchmark). */
   readonly profilePrefix?: string;
 }
@@ -70,6 +76,7 @@ class ComputeThread {
 export function createOnnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
   const thread = new ComputeThread();
   const threads = options.threads ?? availableParallelism();
+  const arena = options.arena ?? true;
   let sessions = 0;
   return {
     name: 'onnxruntime',
@@ -80,7 +87,15 @@ export function createOnnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
       const { profilePrefix } = options;
       const profile =
         profilePrefix === undefined ? {} : { profilePrefix: `${profilePrefix}-${program.name}` };
-      await thread.ask({ kind: 'prepare', session, model: model.bytes, external, threads, ...profile });
+      await thread.ask({
+        kind: 'prepare',
+        session,
+        model: model.bytes,
+        external,
+        threads,
+        arena,
+        ...profile,
+      });
       // Not the program itself: its constants, the weights, are the compute thread's now.
       const { name, inputs } = program;
       return executable(thread, session, { name, inputs }, model.outputNames);

@@ -17,6 +17,7 @@ export type Request =
       readonly model: Uint8Array;
       readonly external: readonly { readonly path: string; readonly data: Elements }[];
       readonly threads: number;
+      readonly arena: boolean;
       readonly profilePrefix?: string;
     }
   | {

@@ -1,3 +1,4 @@
+import { releaseArrays } from '@online-cnclip/foundation';
 import { type ModelConfig, resolveModelConfig } from '@online-cnclip/network';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import type { TrainingEvent } from './events.ts';
@@ -121,6 +122,9 @@ async function createStep(
     seed: options.seed,
   });
   if (start.optimizer) await step.restore({ parameters: start.parameters, optimizer: start.optimizer });
+  // The step has copies of its own.
+  const { expAvg, expAvgSq } = start.optimizer ?? {};
+  for (const arrays of [start.parameters, expAvg, expAvgSq]) releaseArrays(arrays?.values() ?? []);
   return step;
 }
 

@@ -19,7 +19,7 @@ export interface OptimizerOptions {
 
 export interface TrainStepOptions {
   readonly config: ModelConfig;
-  /** Starting values, by Chinese-CLIP's names. */
+  /** Starting values, by Chinese-CLIP's names; copied. */
   readonly parameters: NamedArrays;
   readonly runtime: Runtime;
   readonly batchSize: number;

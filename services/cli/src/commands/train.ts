@@ -46,7 +46,7 @@ async function runTraining({ threads, ...given }: Given, context: CliContext): P
   const options = trainingOptionsOf(given);
   checkTrainingInputs(options);
   const signal = context.stopSignal();
-  const runtime = createOnnxRuntime(threads === undefined ? {} : { threads });
+  const runtime = createOnnxRuntime({ arena: false, ...(threads === undefined ? {} : { threads }) });
   const view = new TrainingView(context.progress);
   const onStop = () =>
     context.progress.note('stopping: finishing the step and saving (Ctrl-C again ends at once)');

@@ -28,7 +28,7 @@ async function obey(order: Exclude<Order, { kind: 'stop' }>): Promise<void> {
 }
 
 async function execute(order: Exclude<Order, { kind: 'stop' }>): Promise<TrainingResult> {
-  const runtime = createOnnxRuntime({ threads: order.threads });
+  const runtime = createOnnxRuntime({ threads: order.threads, arena: false });
   try {
     if (order.kind === 'check') return await tinyTraining(runtime);
     const ports = { runtime, createTrainStep, recall: { recall: recallFromFeatures } };

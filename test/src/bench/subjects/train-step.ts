@@ -1,5 +1,5 @@
 // One optimizer step of ViT-B-16 + RoBERTa-base: DSL loss, AdamW, 16 pairs, context 24, dropout on.
-import { float32 } from '@online-cnclip/foundation';
+import { float32, releaseArrays } from '@online-cnclip/foundation';
 import { initializeParameters, resolveModelConfig } from '@online-cnclip/network';
 import { createOnnxRuntime } from '@online-cnclip/runtime';
 import { loadTokenizer } from '@online-cnclip/tokenizer';
@@ -8,11 +8,12 @@ import { QUERIES, serve, TEXT_MODEL, threads, VISION_MODEL } from '../serve.ts';
 
 const BATCH = 16;
 const CONTEXT = 24;
-const runtime = createOnnxRuntime({ threads });
+const runtime = createOnnxRuntime({ threads, arena: false });
 const config = resolveModelConfig(VISION_MODEL, TEXT_MODEL);
+const parameters = initializeParameters(config, 1);
 const step = await createTrainStep({
   config,
-  parameters: initializeParameters(config, 1),
+  parameters,
   runtime,
   batchSize: BATCH,
   contextLength: CONTEXT,
@@ -21,6 +22,7 @@ const step = await createTrainStep({
   seed: 1,
   optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.98, eps: 1e-6, weightDecay: 0.001 },
 });
+releaseArrays(parameters.values());
 const side = config.vision.imageResolution;
 const pixels = Float32Array.from({ length: BATCH * 3 * side * side }, () => Math.random() * 2 - 1);
 const images = float32([BATCH, 3, side, side], pixels);

@@ -30,7 +30,15 @@ export function fakeTraining(): FakeTraining {
     created: [],
     steps: [],
     beforeResult: () => {},
-    createTrainStep: async (options) => {
+    createTrainStep: async (given) => {
+      // Copies, as the real step makes them: the caller gives the starting values' memory back.
+      const parameters = new Map(
+        [...given.parameters].map(([name, array]) => [
+          name,
+          { ...array, data: array.data.slice() } as NdArray,
+        ]),
+      );
+      const options = { ...given, parameters };
       training.created.push(options);
       return fakeStep(options, training);
     },
