@@ -106,7 +106,9 @@ test('only main.ts reads the environment', () => {
   const readers = packages
     .flatMap(sourcesOf)
     // Code that only tests run may stand in for a main.ts.
-    .filter((path) => basename(path) !== 'main.ts' && !/\.test\.ts$|\/testing(\/|\.ts$)|-for-tests\.ts$/.test(path))
+    .filter(
+      (path) => basename(path) !== 'main.ts' && !/\.test\.ts$|\/testing(\/|\.ts$)|-for-tests\.ts$/.test(path),
+    )
     .filter((path) => /process\.env\b/.test(readFileSync(join(root, path), 'utf8')));
   assert.deepEqual(readers, []);
 });
