@@ -207,6 +207,18 @@ function registerOthers(): void {
   kernel(tf.Step, (inputs, { alpha: below }, backend) =>
     backend.tensor(step(numeric(backend.operand(input(inputs, 'x'))), below)),
   );
+  kernel(tf.Prelu, (inputs, _, backend) => {
+    const [x, slope] = [input(inputs, 'x'), input(inputs, 'alpha')];
+    const operands = [backend.operand(x), backend.operand(slope)].map((value) => cast(value, 'float32'));
+    return backend.tensor(apply('PRelu', operands, x.shape, 'float32'));
+  });
+  kernel(tf.EluGrad, (inputs, _, backend) => {
+    const [dy, y] = [backend.operand(input(inputs, 'dy')), backend.operand(input(inputs, 'y'))];
+    const slope = apply('Add', [y, scalar('float32', 1)], y.shape, 'float32');
+    const scaled = apply('Mul', [dy, slope], y.shape, 'float32');
+    const isPositive = apply('GreaterOrEqual', [y, scalar('float32', 0)], y.shape, 'bool');
+    return backend.tensor(apply('Where', [isPositive, dy, scaled], y.shape, 'float32'));
+  });
   kernel(tf.Cast, (inputs, { dtype }, backend) => {
     const x = backend.operand(input(inputs, 'x'));
     return backend.tensor(cast(x, typeOf(dtype)));

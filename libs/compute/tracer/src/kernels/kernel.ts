@@ -79,8 +79,8 @@ export const typeOf = (dtype: DataType): ElementType => elementTypeOf(dtype);
 
 /** x with another value in the place of NaN. */
 export function withoutNaN(x: Value, replacement: number): Value {
-  const isNaN = apply('IsNaN', [x], x.shape, 'bool');
-  return apply('Where', [isNaN, scalar('float32', replacement), x], x.shape, 'float32');
+  const missing = apply('IsNaN', [x], x.shape, 'bool');
+  return apply('Where', [missing, scalar('float32', replacement), x], x.shape, 'float32');
 }
 
 /** Elementwise operators of ONNX do not take booleans in arithmetic: as int32 they behave as TFJS does. */

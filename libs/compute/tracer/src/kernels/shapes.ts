@@ -2,7 +2,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import { apply, constant, elementsOf, int64List, scalar, type Value } from '../graph.ts';
 import { reshape } from '../reshape.ts';
 import { shapeOperand } from '../symbols.ts';
-import { input, int, kernel, typeOf } from './kernel.ts';
+import { input, int, type KernelAttributes, kernel, typeOf } from './kernel.ts';
+
+/** The end of a slice that goes backwards through the first element. */
+const BEFORE_FIRST = Number.MIN_SAFE_INTEGER;
 
 function slice(x: Value, begin: readonly number[], size: readonly number[]): Value {
   const axes = begin.map((_, axis) => axis).filter((axis) => size[axis] !== x.shape[axis]);
@@ -10,6 +13,20 @@ function slice(x: Value, begin: readonly number[], size: readonly number[]): Val
   const starts = axes.map((axis) => begin[axis] as number);
   const ends = axes.map((axis) => (begin[axis] as number) + (size[axis] as number));
   return apply('Slice', [x, int64List(starts), shapeOperand(ends), int64List(axes)], size, x.elementType);
+}
+
+function stridedSlice(x: Value, attributes: KernelAttributes): Value {
+  const { begin, end, strides, beginMask, endMask, ellipsisMask, newAxisMask, shrinkAxisMask } = attributes;
+  const masks = [beginMask, endMask, ellipsisMask, newAxisMask, shrinkAxisMask] as const;
+  const info = tf.slice_util.sliceInfo([...x.shape], begin, end, strides, ...masks);
+  if (info.isIdentity) return reshape(x, info.finalShape);
+  // Going backwards TFJS's end before the first element is -1, which ONNX counts from the last one.
+  const ends = info.end.map((to, axis) => ((info.strides[axis] as number) < 0 && to < 0 ? BEFORE_FIRST : to));
+  const axes = info.begin.map((_, axis) => axis);
+  const operands = [x, ...[info.begin, ends, axes, info.strides].map(int64List)];
+  const lengths = tf.slice_util.computeOutShape(info.begin, info.end, info.strides);
+  const shape = lengths.map((length) => Math.max(0, length));
+  return reshape(apply('Slice', operands, shape, x.elementType), info.finalShape);
 }
 
 function split(x: Value, sizes: readonly number[], axis: number): readonly Value[] {
@@ -43,6 +60,10 @@ function registerSlices(): void {
     const [starts = [], sizes = []] = tf.slice_util.parseSliceParams(x, begin, size);
     tf.slice_util.assertParamsValid(x, starts, sizes);
     return backend.tensor(slice(backend.operand(x), starts, sizes));
+  });
+  kernel(tf.StridedSlice, (inputs, attributes, backend) => {
+    const x = input(inputs, 'x');
+    return backend.tensor(stridedSlice(backend.operand(x), attributes));
   });
   kernel(tf.SplitV, (inputs, { numOrSizeSplits, axis }, backend) => {
     const x = input(inputs, 'x');
@@ -105,7 +126,7 @@ function registerJoins(): void {
     const axes = tf.util.parseAxisParam(dims, [...x.shape]);
     if (axes.length === 0) return backend.tensor(x);
     const every = (value: number) => int64List(axes.map(() => value));
-    const operands = [x, every(-1), every(Number.MIN_SAFE_INTEGER), int64List(axes), every(-1)];
+    const operands = [x, every(-1), every(BEFORE_FIRST), int64List(axes), every(-1)];
     return backend.tensor(apply('Slice', operands, x.shape, x.elementType));
   });
 }
