@@ -36,7 +36,10 @@ export interface TextConfig {
   readonly tokenTypes: number;
   readonly hiddenDropout: number;
   readonly attentionDropout: number;
+  /** Standard deviation of the weights of a model that starts from nothing. */
   readonly initializerRange: number;
+  /** The same for the embeddings, where it differs. */
+  readonly embeddingInitializerRange?: number;
 }
 
 export interface ModelConfig {

@@ -224,6 +224,7 @@ function bottleneckParameters({ prefix, inputs, planes, hasDownsample }: Bottlen
 
 function textParameters(config: TextConfig): Parameter[] {
   const start: Start = { normal: config.initializerRange };
+  const embedding: Start = { normal: config.embeddingInitializerRange ?? config.initializerRange };
   const { hiddenSize: width, intermediateSize } = config;
   const layer = (i: number): Parameter[] => {
     const prefix = `bert.encoder.layer.${i}`;
@@ -240,9 +241,17 @@ function textParameters(config: TextConfig): Parameter[] {
   };
   const embeddings = 'bert.embeddings';
   return [
-    { name: `${embeddings}.word_embeddings.weight`, shape: [config.vocabularySize, width], start },
-    { name: `${embeddings}.position_embeddings.weight`, shape: [config.maxPositions, width], start },
-    { name: `${embeddings}.token_type_embeddings.weight`, shape: [config.tokenTypes, width], start },
+    { name: `${embeddings}.word_embeddings.weight`, shape: [config.vocabularySize, width], start: embedding },
+    {
+      name: `${embeddings}.position_embeddings.weight`,
+      shape: [config.maxPositions, width],
+      start: embedding,
+    },
+    {
+      name: `${embeddings}.token_type_embeddings.weight`,
+      shape: [config.tokenTypes, width],
+      start: embedding,
+    },
     ...norm(`${embeddings}.LayerNorm`, width),
     ...Array.from({ length: config.layers }, (_, i) => layer(i)).flat(),
   ];

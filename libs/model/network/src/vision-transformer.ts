@@ -47,8 +47,21 @@ function embedPatches(config: VisionTransformerConfig, weights: Tensors, images:
   // The class token is added to its row of the positions, not repeated over the batch: TFJS's gradient of `tile` is one
   // slice per repetition, whose fixed offsets a trace with symbolic sizes cannot hold.
   const classRow = tf.reshape(at(weights, 'visual.class_embedding'), [1, width]);
-  const rows = tf.add(at(weights, 'visual.positional_embedding'), tf.pad(classRow, [[0, grid * grid], [0, 0]]));
-  return tf.add(tf.pad(embedded, [[0, 0], [1, 0], [0, 0]]), rows);
+  const rows = tf.add(
+    at(weights, 'visual.positional_embedding'),
+    tf.pad(classRow, [
+      [0, grid * grid],
+      [0, 0],
+    ]),
+  );
+  return tf.add(
+    tf.pad(embedded, [
+      [0, 0],
+      [1, 0],
+      [0, 0],
+    ]),
+    rows,
+  );
 }
 
 function block(config: VisionTransformerConfig, weights: Tensors, prefix: string, x: tf.Tensor): tf.Tensor {
