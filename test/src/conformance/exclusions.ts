@@ -71,7 +71,7 @@ export const EXCLUSIONS: readonly Exclusion[] = [
     kernels: ['Multinomial'],
   },
   {
-    reason: 'images with channels first: programs are written in the layout that is TFJS's default',
+    reason: 'images with channels first: programs have them last, as TFJS does by default',
     messages: ['is traced for NHWC only'],
   },
   {
@@ -87,16 +87,17 @@ export const EXCLUSIONS: readonly Exclusion[] = [
     ],
   },
   {
-    reason: 'no gradient of any convolution: what comes in is larger than such a convolution's output',
+    reason: 'no gradient of any convolution: what comes in is larger than the output of one',
     specs: ['conv2dTranspose input=8x8x8,output=4x4x8,f=8,s=1,inDepth=8,p=same vec4'],
   },
   {
     reason:
-      'one unit in the last place: the suite's absolute tolerance is finer than float32 at results of this size',
+      'one unit in the last place: the absolute tolerance is finer than float32 at results of this size',
     specs: ['exp int32', 'tan numbers exceed float32 precision'],
   },
   {
-    reason: 'indices have no values while a program is recorded; onnxruntime refuses those out of bounds when it runs',
+    reason:
+      'indices have no values while a program is recorded; onnxruntime refuses those out of bounds when it runs',
     specs: ['gather throws when index is out of bound'],
   },
   {
