@@ -127,11 +127,20 @@ function record(program: Program, primeSet: 0 | 1): SerializableGraph {
       outputs,
       (shape) => describeShape(shape, 'output'),
     );
+  } catch (error) {
+    throw explained(error, program.name);
   } finally {
     bindSymbols([]);
     tfjs.endScope();
     if (previous && previous !== TRACER_BACKEND) void tfjs.setBackend(previous);
   }
+}
+
+/** TFJS reports a kernel that is missing as a plain error. */
+function explained(error: unknown, place: string): unknown {
+  const [, kernel] = /^Kernel '(\w+)' not registered/.exec((error as Error).message ?? '') ?? [];
+  if (kernel === undefined) return error;
+  return new UnsupportedError(`kernel ${kernel} cannot be traced`, { place, cause: error });
 }
 
 let registered = false;

@@ -8,7 +8,7 @@ import {
 } from '@tensorflow/tfjs-core';
 import { elementTypeOf, TRACER_BACKEND, type TracerBackend } from '../backend.ts';
 import { apply, scalar, uniformElement, type Value } from '../graph.ts';
-import type { Attribute, ElementType } from '../onnx-format.ts';
+import { type Attribute, type ElementType, ONNX_DATA_TYPE } from '../onnx-format.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: TFJS types attributes by kernel name only; each kernel knows its own
 export type KernelAttributes = Record<string, any>;
@@ -67,11 +67,9 @@ export const int = (value: number): Attribute => ({ int: value });
 export const float = (value: number): Attribute => ({ float: value });
 export const ints = (values: readonly number[]): Attribute => ({ ints: values });
 
-const TYPE_NUMBER: Readonly<Record<ElementType, number>> = { float32: 1, int32: 6, int64: 7, bool: 9 };
-
 export function cast(value: Value, to: ElementType): Value {
   if (value.elementType === to) return value;
-  return apply('Cast', [value], value.shape, to, { to: int(TYPE_NUMBER[to]) });
+  return apply('Cast', [value], value.shape, to, { to: int(ONNX_DATA_TYPE[to]) });
 }
 
 /** @throws UnsupportedError for complex64 and string. */
