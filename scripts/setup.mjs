@@ -31,7 +31,11 @@ if (!existsSync(stampPath) || readFileSync(stampPath, 'utf8') !== wanted) {
   const [command, args] = npm
     ? [process.execPath, [npm, 'ci', '--loglevel=error']]
     : ['npm', ['ci', '--loglevel=error']];
-  const { status } = spawnSync(command, args, { stdio: 'inherit' });
+  const { status } = spawnSync(command, args, {
+    stdio: 'inherit',
+    // For npm older than 11.16, which does not know "allowScripts": the CPU provider is in the package already.
+    env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'skip' },
+  });
   if (status !== 0) process.exit(status ?? 1);
   writeFileSync(stampPath, wanted);
 }
