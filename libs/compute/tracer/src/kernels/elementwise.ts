@@ -3,6 +3,7 @@ import type { TracerBackend } from '../backend.ts';
 import { apply, scalar, uniformElement, type Value } from '../graph.ts';
 import type { ElementType } from '../onnx-format.ts';
 import { shapeOperand } from '../symbols.ts';
+import { floorDivide, floorModulo } from './division.ts';
 import {
   broadcastOperands,
   broadcastShape,
@@ -14,6 +15,7 @@ import {
   typeOf,
   withoutNaN,
 } from './kernel.ts';
+import { expm1, log1p } from './near-zero.ts';
 
 type BinaryBody = (a: Value, b: Value, shape: readonly number[]) => Value;
 
@@ -54,18 +56,6 @@ const logical =
   (op: string): BinaryBody =>
   (a, b, shape) =>
     apply(op, [cast(a, 'bool'), cast(b, 'bool')], shape, 'bool');
-
-function floorDivide(a: Value, b: Value, shape: readonly number[]): Value {
-  const quotient = apply('Div', [cast(a, 'float32'), cast(b, 'float32')], shape, 'float32');
-  return cast(apply('Floor', [quotient], shape, 'float32'), a.elementType);
-}
-
-/** Remainder with the divisor's sign, as TFJS and Python have it. */
-function floorModulo(a: Value, b: Value, shape: readonly number[]): Value {
-  if (a.elementType !== 'float32') return apply('Mod', [a, b], shape, a.elementType, { fmod: { int: 0 } });
-  const quotient = apply('Floor', [apply('Div', [a, b], shape, 'float32')], shape, 'float32');
-  return apply('Sub', [a, apply('Mul', [quotient, b], shape, 'float32')], shape, 'float32');
-}
 
 function squaredDifference(a: Value, b: Value, shape: readonly number[]): Value {
   const difference = arithmetic('Sub')(a, b, shape);
@@ -172,14 +162,8 @@ function registerUnary(): void {
   });
   unary(tf.Rsqrt, (x) => floating('Reciprocal')(floating('Sqrt')(x)));
   unary(tf.Square, (x) => times(numeric(x), numeric(x)));
-  unary(tf.Expm1, (x) => {
-    const exponential = floating('Exp')(x);
-    return apply('Sub', [exponential, scalar('float32', 1)], x.shape, 'float32');
-  });
-  unary(tf.Log1p, (x) => {
-    const shifted = apply('Add', [cast(x, 'float32'), scalar('float32', 1)], x.shape, 'float32');
-    return apply('Log', [shifted], x.shape, 'float32');
-  });
+  unary(tf.Expm1, (x) => expm1(cast(x, 'float32')));
+  unary(tf.Log1p, (x) => log1p(cast(x, 'float32')));
   unary(tf.IsNan, (x) => apply('IsNaN', [cast(x, 'float32')], x.shape, 'bool'));
   unary(tf.IsInf, (x) => apply('IsInf', [cast(x, 'float32')], x.shape, 'bool'));
   unary(tf.IsFinite, (x) => {
