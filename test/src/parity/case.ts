@@ -51,7 +51,9 @@ export function relativeError(actual: NdArray | undefined, expected: NdArray): n
   let [scale, worst] = [0, 0];
   for (let i = 0; i < e.length; i++) {
     const difference = Math.abs((a[i] as number) - (e[i] as number));
-    if (!(difference <= worst)) worst = difference;
+    // Not a number: the largest of all errors, and not to be forgotten over the next one.
+    if (Number.isNaN(difference)) return Number.POSITIVE_INFINITY;
+    worst = Math.max(worst, difference);
     scale = Math.max(scale, Math.abs(e[i] as number));
   }
   return scale === 0 ? worst : worst / scale;
