@@ -19,7 +19,7 @@ export interface LauncherOptions {
 }
 
 /** Two and a half minutes on two cores. */
-const DEFAULT_MAX_STEPS = 400;
+const DEFAULT_MAX_STEPS = 500;
 const DEFAULT_BATCH_SIZE = 128;
 const DEFAULT_PORT_BASE = 50_051;
 /** Fewer would leave one of the tests without a query. */
