@@ -6,6 +6,10 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 
+// Nx asks for colours; what tests read of their child processes must be plain.
+delete process.env.FORCE_COLOR;
+process.env.NO_COLOR = '1';
+
 const name = JSON.parse(readFileSync('package.json', 'utf8')).name.split('/').at(-1);
 const results = join(dirname(fileURLToPath(import.meta.url)), '../var/test-results');
 const only = process.argv.slice(2);

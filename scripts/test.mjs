@@ -22,6 +22,7 @@ const checks = [
   ['format and lint', 'nx', 'run', 'online-cnclip:lint'],
   ['types', 'nx', 'run', 'online-cnclip:typecheck'],
   ['generated contracts are current', 'node', 'scripts/generate.mjs', '--check'],
+  ['contracts stay compatible', 'node', 'scripts/breaking.mjs'],
 ].map((args) => step(...args));
 const ran = step('tests', 'nx', 'run-many', '-t', 'test', '--parallel=1', '--output-style=stream');
 
