@@ -9,9 +9,19 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 export function createLogger(
   name: string,
   level: LogLevel = 'info',
-  stream: DestinationStream = destination({ fd: 2, sync: false }),
+  stream: DestinationStream = standardError(),
 ): Logger {
   return pino({ name, level, base: { name }, timestamp: pino.stdTimeFunctions.isoTime }, stream);
 }
 
 export const silentLogger: Logger = pino({ level: 'silent' });
+
+/**
+ * Written line by line, at once: lines that wait in a buffer can be overtaken by those written when the process ends.
+ * When nobody reads the other end any more, what is logged is lost, and the service goes on.
+ */
+function standardError(): DestinationStream {
+  const stream = destination({ fd: 2, sync: true });
+  stream.on('error', () => {});
+  return stream;
+}
