@@ -74,8 +74,11 @@ describe('train', () => {
       dataPath,
     ];
     const { child, outcome } = start([...trainTiny(dataPath, 100_000), ...options]);
+    let pressed = false;
     child.stderr?.on('data', async (chunk: Buffer) => {
-      if (!chunk.includes('Params')) return;
+      // Once: a signal that arrives while the process is on its way out would end it by itself.
+      if (pressed || !chunk.includes('Params')) return;
+      pressed = true;
       child.kill('SIGINT');
       await setTimeout(700);
       child.kill('SIGINT');
