@@ -10,13 +10,6 @@ export {
   scalar,
   type Value,
 } from './graph.ts';
-export {
-  type KernelAttributes,
-  type KernelInputs,
-  matMulValues,
-  transposeValue,
-} from './kernels/index.ts';
 export { type Attribute, type ElementType, encodeModel, OPSET_VERSION } from './onnx-format.ts';
 export type { Dimension, Program, TensorSpec } from './program.ts';
-export { reshape as reshapeValue } from './reshape.ts';
 export { registerTracer, type TracedModel, trace } from './trace.ts';

@@ -143,10 +143,8 @@ function explained(error: unknown, place: string): unknown {
   return new UnsupportedError(`kernel ${kernel} cannot be traced`, { place, cause: error });
 }
 
-let registered = false;
 function registerTracerOnce(): void {
-  if (!registered && !engine().registryFactory[TRACER_BACKEND]) registerTracer();
-  registered = true;
+  if (!engine().registryFactory[TRACER_BACKEND]) registerTracer();
 }
 
 function makeInputs(program: Program, primeSet: 0 | 1) {
