@@ -1,1 +1,2 @@
-export {};
+export * from './browser/errors.ts';
+export * from './browser/site-browser.ts';
