@@ -5,6 +5,7 @@ export { type Handler, type Handlers, type Implementation, implement } from './h
 export { HEALTH_SERVICE, Health } from './health.ts';
 export * from './main.ts';
 export * from './metrics-server.ts';
+export * from './process.ts';
 export * from './service.ts';
 export * from './settings.ts';
 export * from './telemetry.ts';

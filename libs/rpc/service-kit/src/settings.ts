@@ -23,19 +23,21 @@ export const environmentName = (service: string, name: string): string =>
   `ONLINE_CNCLIP_${service.toUpperCase().replaceAll('-', '_')}_${name}`;
 
 /**
- * The settings that every service has; a service spreads its own beside them. Both servers are on loopback
- * unless configured otherwise.
+ * The settings of every process that listens, whatever protocol it speaks. Both servers are on loopback unless configured
+ * otherwise.
  *
  * @param service `encoder`: part of the environment variables' names.
+ * @param server what listens, for `--help`.
  */
-export function serviceSettings(
+export function processSettings(
   service: string,
   ports: { readonly listen: number; readonly metrics: number },
+  server: string,
 ) {
   return {
     listenAddress: setting(
       environmentName(service, 'LISTEN_ADDRESS'),
-      addressSchema.default(`127.0.0.1:${ports.listen}`).describe('host:port of the gRPC server'),
+      addressSchema.default(`127.0.0.1:${ports.listen}`).describe(`host:port of the ${server}`),
     ),
     metricsAddress: setting(
       environmentName(service, 'METRICS_ADDRESS'),
@@ -51,10 +53,6 @@ export function serviceSettings(
         .default('info')
         .describe(`one of ${LOG_LEVELS.join(', ')}`),
     ),
-    maxMessageBytes: setting(
-      environmentName(service, 'MAX_MESSAGE_BYTES'),
-      positiveInteger.default(DEFAULT_MAX_MESSAGE_BYTES).describe('bytes of one gRPC message at most'),
-    ),
     drainTimeoutMs: setting(
       environmentName(service, 'DRAIN_TIMEOUT_MS'),
       positiveInteger.default(DEFAULT_DRAIN_TIMEOUT_MS).describe('time for calls to end at shutdown'),
@@ -62,5 +60,21 @@ export function serviceSettings(
   } as const satisfies Record<string, Setting>;
 }
 
+/** The settings that every gRPC service has; a service spreads its own beside them. */
+export function serviceSettings(
+  service: string,
+  ports: { readonly listen: number; readonly metrics: number },
+) {
+  return {
+    ...processSettings(service, ports, 'gRPC server'),
+    maxMessageBytes: setting(
+      environmentName(service, 'MAX_MESSAGE_BYTES'),
+      positiveInteger.default(DEFAULT_MAX_MESSAGE_BYTES).describe('bytes of one gRPC message at most'),
+    ),
+  } as const satisfies Record<string, Setting>;
+}
+
+export type ProcessSettings = ReturnType<typeof processSettings>;
+export type ProcessConfig = ConfigOf<ProcessSettings>;
 export type ServiceSettings = ReturnType<typeof serviceSettings>;
 export type ServiceConfig = ConfigOf<ServiceSettings>;
