@@ -1,7 +1,8 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { InvalidInputError, type NdArray, sizeOf, UnavailableError } from '@online-cnclip/foundation';
-import { type Program, type TensorSpec, trace } from '@online-cnclip/tracer';
+import { type NdArray, UnavailableError, UnsupportedError } from '@online-cnclip/foundation';
+import { type Program, trace } from '@online-cnclip/tracer';
+import { checkedInput } from './checked-input.ts';
 import type { Executable, Runtime } from './program.ts';
 import type { ArrayMessage, Request, Response } from './protocol.ts';
 import { isShared } from './shared-memory.ts';
@@ -15,6 +16,8 @@ export interface OnnxRuntimeOptions {
    * memory in the same time.
    */
   readonly arena?: boolean;
+  /** What it computes on (default: the CPU). `cuda` is a GPU of NVIDIA's, where the installed onnxruntime has that provider. */
+  readonly device?: 'cpu' | 'cuda';
   /** Writes onnxruntime's profile of every program to `<prefix>_*.json` (for the benchmark). */
   readonly profilePrefix?: string;
 }
@@ -70,13 +73,14 @@ class ComputeThread {
 }
 
 /**
- * Runs programs as ONNX graphs on onnxruntime's CPU provider, in a thread of its own: the caller's event loop stays
- * free. Programs of one runtime share that thread and run one after the other.
+ * Runs programs as ONNX graphs on onnxruntime, in a thread of its own: the caller's event loop stays free. Programs of one
+ * runtime share that thread and run one after the other.
+ * Preparing the first program throws an UnsupportedError when the installed onnxruntime cannot compute on the device.
  */
 export function createOnnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
   const thread = new ComputeThread();
   const threads = options.threads ?? availableParallelism();
-  const arena = options.arena ?? true;
+  const { arena = true, device = 'cpu' } = options;
   let sessions = 0;
   return {
     name: 'onnxruntime',
@@ -87,14 +91,17 @@ export function createOnnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
       const { profilePrefix } = options;
       const profile =
         profilePrefix === undefined ? {} : { profilePrefix: `${profilePrefix}-${program.name}` };
-      await thread.ask({
+      const request = {
         kind: 'prepare',
         session,
         model: model.bytes,
         external,
         threads,
         arena,
-        ...profile,
+        device,
+      } as const;
+      await thread.ask({ ...request, ...profile }).catch((error: unknown) => {
+        throw explained(error, device);
       });
       // Not the program itself: its constants, the weights, are the compute thread's now.
       const { name, inputs } = program;
@@ -102,6 +109,16 @@ export function createOnnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
     },
     dispose: () => thread.close(),
   };
+}
+
+/** What onnxruntime says of a provider that it cannot load, and of one without a GPU, is about its files. */
+function explained(cause: unknown, device: 'cpu' | 'cuda'): unknown {
+  if (device === 'cpu') return cause;
+  return new UnsupportedError(
+    'the installed onnxruntime-node cannot compute on "cuda": it needs an NVIDIA GPU with its driver, CUDA 12 with cuDNN 9, and the ' +
+      'CUDA files of onnxruntime-node (ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node)',
+    { place: 'device', cause },
+  );
 }
 
 function executable(
@@ -112,7 +129,9 @@ function executable(
 ): Executable {
   return {
     async run(inputs, into = {}) {
-      const feeds = program.inputs.map((spec) => checkedInput(program.name, spec, inputs[spec.name]));
+      const feeds = program.inputs.map(
+        (spec): ArrayMessage => ({ name: spec.name, ...checkedInput(program.name, spec, inputs[spec.name]) }),
+      );
       const isInPlace = ([, array]: [string, NdArray]) => isShared(array);
       const given = Object.entries(into);
       const fetches = given.filter(isInPlace).map(([name, array]): ArrayMessage => ({ name, ...array }));
@@ -131,20 +150,4 @@ function executable(
       await thread.ask({ kind: 'release', session });
     },
   };
-}
-
-function checkedInput(program: string, spec: TensorSpec, array: NdArray | undefined): ArrayMessage {
-  const place = `${program}: input "${spec.name}"`;
-  if (!array) throw new InvalidInputError('is missing', { place });
-  const fits =
-    array.shape.length === spec.shape.length &&
-    spec.shape.every((size, axis) => typeof size === 'string' || size === array.shape[axis]);
-  if (!fits || array.dtype !== spec.dtype)
-    throw new InvalidInputError(
-      `${array.dtype}[${array.shape}] given, ${spec.dtype}[${spec.shape}] expected`,
-      { place },
-    );
-  if (array.data.length !== sizeOf(array.shape))
-    throw new InvalidInputError(`${array.data.length} values for the shape [${array.shape}]`, { place });
-  return { name: spec.name, dtype: array.dtype, shape: array.shape, data: array.data };
 }
