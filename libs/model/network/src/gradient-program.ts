@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import type { ModelConfig } from './config.ts';
 import { encodeImage, imagesSpec, normalizeRows, weightSpecs } from './encoder-programs.ts';
 import { contrastiveLoss, diagonalAccuracy, type LossKind } from './loss.ts';
+import { type PairMask, pairKeysSpec, pairMask } from './pair-mask.ts';
 import { bufferNames, parameterSpecs } from './parameters.ts';
 import type { BatchNormMode } from './residual-network.ts';
 import { at, type Tensors } from './tensors.ts';
@@ -13,6 +14,8 @@ export interface GradientProgramOptions {
   readonly batchSize: number;
   readonly loss: LossKind;
   readonly freezeVision: boolean;
+  /** Whether the program takes `pair_keys`, which say what is a pair and what are duplicates. */
+  readonly masked?: boolean;
 }
 
 /** Name of the gradient of a parameter among the program's outputs. */
@@ -53,7 +56,7 @@ export function trainableNames(config: ModelConfig, freezeVision: boolean): stri
  * Loss and gradients of one batch.
  *
  * Inputs: `images` float32 `[batch, 3, R, R]`, `input_ids` int32 `[batch, length]`, the dropout masks of
- * {@link dropoutSpecs}, every parameter by name. Outputs: `loss`, `image_to_text_accuracy`, `text_to_image_accuracy`,
+ * {@link dropoutSpecs}, every parameter by name, with `masked` the keys of {@link pairKeysSpec}. Outputs: `loss`, `image_to_text_accuracy`, `text_to_image_accuracy`,
  * `gradient:<name>` of each trained parameter, `update:<name>` of each running statistic.
  */
 export function gradientProgram(options: GradientProgramOptions): Program {
@@ -61,10 +64,11 @@ export function gradientProgram(options: GradientProgramOptions): Program {
   const { hidden, attention } = dropoutSpecs(config, batchSize);
   const masks = [hidden, attention].filter((spec) => spec !== null);
   const ids: TensorSpec = { name: 'input_ids', dtype: 'int32', shape: [batchSize, 'length'] };
+  const keys = options.masked ? [pairKeysSpec(batchSize)] : [];
   const trained = trainableNames(config, freezeVision);
   return {
-    name: 'gradient',
-    inputs: [imagesSpec(config, batchSize), ids, ...masks, ...weightSpecs(config)],
+    name: options.masked ? 'masked-gradient' : 'gradient',
+    inputs: [imagesSpec(config, batchSize), ids, ...masks, ...keys, ...weightSpecs(config)],
     build: (tensors) => differentiate(options, trained, tensors),
   };
 }
@@ -75,16 +79,17 @@ function differentiate(
   tensors: Tensors,
 ): Tensors {
   const updates = new Map<string, tf.Tensor>();
+  const mask = options.masked ? pairMask(at(tensors, 'pair_keys')) : undefined;
   const observed: Record<string, tf.Tensor> = {};
   const loss = (...values: tf.Tensor[]): tf.Scalar => {
     const weights = {
       ...tensors,
       ...Object.fromEntries(trained.map((name, i) => [name, values[i] as tf.Tensor])),
     };
-    const logits = forward(options, weights, updates);
-    observed['image_to_text_accuracy'] = tf.keep(diagonalAccuracy(logits));
-    observed['text_to_image_accuracy'] = tf.keep(diagonalAccuracy(tf.transpose(logits)));
-    return contrastiveLoss(options.loss, logits) as tf.Scalar;
+    const logits = forward(options, weights, updates, mask);
+    observed['image_to_text_accuracy'] = tf.keep(diagonalAccuracy(logits, mask));
+    observed['text_to_image_accuracy'] = tf.keep(diagonalAccuracy(tf.transpose(logits), mask));
+    return contrastiveLoss(options.loss, logits, mask) as tf.Scalar;
   };
   const { value, grads } = tf.valueAndGrads(loss)(trained.map((name) => at(tensors, name)));
   return {
@@ -99,9 +104,12 @@ function forward(
   options: GradientProgramOptions,
   weights: Tensors,
   updates: Map<string, tf.Tensor>,
+  mask: PairMask | undefined,
 ): tf.Tensor {
   const { config, freezeVision } = options;
-  const mode: BatchNormMode = freezeVision ? { kind: 'running' } : { kind: 'batch', updates };
+  const mode: BatchNormMode = freezeVision
+    ? { kind: 'running' }
+    : { kind: 'batch', updates, rows: mask?.rows };
   const images = normalizeRows(encodeImage(config.vision, weights, at(weights, 'images'), mode));
   const kept = { hidden: weights['keep_hidden'], attention: weights['keep_attention'] };
   const texts = normalizeRows(textTransformer(config.text, weights, at(weights, 'input_ids'), kept));

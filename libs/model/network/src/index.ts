@@ -25,5 +25,6 @@ export {
   type OptimizerKind,
   squareSumProgram,
 } from './optimizer-programs.ts';
+export { NO_PAIR, type PairMask, pairKeysSpec, pairMask } from './pair-mask.ts';
 export { bufferNames, initializeParameters, parameterSpecs } from './parameters.ts';
 export { resolveModelConfig, TEXT_PRESETS, VISION_PRESETS } from './presets.ts';

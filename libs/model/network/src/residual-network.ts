@@ -7,10 +7,17 @@ import { at, type Tensors } from './tensors.ts';
 const BATCH_NORM_EPSILON = 1e-5;
 const BATCH_NORM_MOMENTUM = 0.1;
 
-/** Where batch normalisation takes its statistics from. In training it leaves the next running ones in `updates`. */
+/**
+ * Where batch normalisation takes its statistics from. In training it leaves the next running ones in `updates`; `rows`
+ * `[batch]` has 0 for each image that takes no part.
+ */
 export type BatchNormMode =
   | { readonly kind: 'running' }
-  | { readonly kind: 'batch'; readonly updates: Map<string, tf.Tensor> };
+  | {
+      readonly kind: 'batch';
+      readonly updates: Map<string, tf.Tensor>;
+      readonly rows?: tf.Tensor1D | undefined;
+    };
 
 interface Context {
   readonly weights: Tensors;
@@ -63,8 +70,7 @@ const averagePool = (x: tf.Tensor4D, size: number): tf.Tensor4D => tf.avgPool(x,
 function batchNorm({ weights, mode }: Context, name: string, x: tf.Tensor4D): tf.Tensor4D {
   const [gamma, beta] = [at(weights, `${name}.weight`), at(weights, `${name}.bias`)];
   const running = [at(weights, `${name}.running_mean`), at(weights, `${name}.running_var`)] as const;
-  const [mean, variance] =
-    mode.kind === 'running' ? running : batchStatistics(name, x, running, mode.updates);
+  const [mean, variance] = mode.kind === 'running' ? running : batchStatistics(name, x, running, mode);
   const scale = tf.mul(gamma, tf.rsqrt(tf.add(variance, BATCH_NORM_EPSILON)));
   return tf.add(tf.mul(x, scale), tf.sub(beta, tf.mul(mean, scale))) as tf.Tensor4D;
 }
@@ -73,16 +79,30 @@ function batchStatistics(
   name: string,
   x: tf.Tensor4D,
   [runningMean, runningVariance]: readonly [tf.Tensor, tf.Tensor],
-  updates: Map<string, tf.Tensor>,
+  { updates, rows }: Extract<BatchNormMode, { kind: 'batch' }>,
 ): readonly [tf.Tensor, tf.Tensor] {
-  const { mean, variance } = tf.moments(x, [0, 1, 2]);
-  const count = x.shape[0] * x.shape[1] * x.shape[2];
-  const next = (running: tf.Tensor, value: tf.Tensor, scale: number) =>
-    tf.keep(tf.add(tf.mul(running, 1 - BATCH_NORM_MOMENTUM), tf.mul(value, BATCH_NORM_MOMENTUM * scale)));
-  updates.set(`${name}.running_mean`, next(runningMean, mean, 1));
+  const { mean, variance, count } = moments(x, rows);
+  const next = (running: tf.Tensor, value: tf.Tensor, scale: number | tf.Tensor) =>
+    tf.keep(tf.add(tf.mul(running, 1 - BATCH_NORM_MOMENTUM), tf.mul(value, scale)));
+  updates.set(`${name}.running_mean`, next(runningMean, mean, BATCH_NORM_MOMENTUM));
   // Torch normalises with the biased variance and keeps the unbiased one.
-  updates.set(`${name}.running_var`, next(runningVariance, variance, count / (count - 1)));
+  const unbiased =
+    typeof count === 'number'
+      ? BATCH_NORM_MOMENTUM * (count / (count - 1))
+      : tf.mul(tf.div(count, tf.maximum(tf.sub(count, 1), 1)), BATCH_NORM_MOMENTUM);
+  updates.set(`${name}.running_var`, next(runningVariance, variance, unbiased));
   return [mean, variance];
+}
+
+/** Mean and biased variance of each channel, and how many values of a channel there are. */
+function moments(x: tf.Tensor4D, rows: tf.Tensor1D | undefined) {
+  const [batch, height, width] = x.shape;
+  if (!rows) return { ...tf.moments(x, [0, 1, 2]), count: batch * height * width };
+  const count = tf.mul(tf.sum(rows), height * width);
+  const weights = tf.reshape(rows, [batch, 1, 1, 1]);
+  const mean = tf.div(tf.sum(tf.mul(x, weights), [0, 1, 2]), count);
+  const squares = tf.mul(tf.square(tf.sub(x, mean)), weights);
+  return { mean, variance: tf.div(tf.sum(squares, [0, 1, 2]), count), count };
 }
 
 function bottleneck(context: Context, spec: BottleneckSpec, x: tf.Tensor4D): tf.Tensor4D {

@@ -5,7 +5,7 @@ import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Client, credentials } from '@grpc/grpc-js';
 import { EncoderServiceService } from '@online-cnclip/contracts/encoder/v1';
 import { silentLogger } from '@online-cnclip/foundation';
-import { createService, type Handlers, HEALTH_SERVICE, implement, type Service } from './index.ts';
+import { createService, type Handlers, HEALTH_SERVICE, implement, LIVENESS, type Service } from './index.ts';
 
 const ENCODER = 'onlinecnclip.encoder.v1.EncoderService';
 let service: Service;
@@ -114,4 +114,11 @@ test('health is NOT_SERVING until the service says otherwise, and watchers hear 
   service.health.setServing(false);
   for (const name of ['', ENCODER]) assert.equal(await check(name), NOT_SERVING);
   await assert.rejects(check('no.such.Service'), { code: 5 });
+});
+
+test('liveness is SERVING whatever the service waits for', async () => {
+  for (const serving of [true, false]) {
+    service.health.setServing(serving);
+    assert.equal(await check(LIVENESS), SERVING);
+  }
 });

@@ -7,11 +7,20 @@ export const HEALTH_SERVICE = 'grpc.health.v1.Health';
 const WHOLE_SERVER = '';
 
 /**
+ * A name in grpc.health.v1 that is SERVING for as long as the process answers at all: for probes that restart it. A
+ * service that waits for its model is not to be restarted for that.
+ */
+export const LIVENESS = 'liveness';
+
+/**
  * grpc.health.v1 of a server and its services: NOT_SERVING until the service has shown that it works (a real
  * inference, not a loaded file), NOT_SERVING for good once it drains.
  */
 export class Health {
-  readonly #implementation = new HealthImplementation({ [WHOLE_SERVER]: 'NOT_SERVING' });
+  readonly #implementation = new HealthImplementation({
+    [WHOLE_SERVER]: 'NOT_SERVING',
+    [LIVENESS]: 'SERVING',
+  });
   readonly #names = [WHOLE_SERVER];
   #serving = false;
   #closed = false;

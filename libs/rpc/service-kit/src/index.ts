@@ -2,7 +2,7 @@ export * from './address.ts';
 export { type CallContext, REQUEST_ID_KEY } from './call-context.ts';
 export { ERROR_ID_KEY, itemStatus } from './error-boundary.ts';
 export { type Handler, type Handlers, type Implementation, implement } from './handlers.ts';
-export { HEALTH_SERVICE, Health } from './health.ts';
+export { HEALTH_SERVICE, Health, LIVENESS } from './health.ts';
 export * from './main.ts';
 export * from './metrics-server.ts';
 export * from './process.ts';

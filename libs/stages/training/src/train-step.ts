@@ -59,10 +59,17 @@ export interface TrainStep {
   /**
    * One update.
    *
-   * @param images float32 `[batch, 3, resolution, resolution]`, normalised.
-   * @param inputIds int32 `[batch, context]`, zero-padded.
+   * @param images float32 `[pairs, 3, resolution, resolution]`, normalised; from 1 pair to a full batch.
+   * @param inputIds int32 `[pairs, context]`, zero-padded.
+   * @param pairKeys int32 `[pairs, 2]`: keys of each pair's image and text. Two pairs with an equal key in one column
+   *   are not each other's negatives; -1 says that a row is no pair. Absent: every pair is a stranger to the others.
    */
-  run(images: NdArray<'float32'>, inputIds: NdArray<'int32'>, learningRate: number): Promise<TrainStepResult>;
+  run(
+    images: NdArray<'float32'>,
+    inputIds: NdArray<'int32'>,
+    learningRate: number,
+    pairKeys?: NdArray<'int32'>,
+  ): Promise<TrainStepResult>;
 
   /** Features of unit length, float32 `[n, embed]`, with the parameters of now and without dropout; any batch size. */
   encodeImages(images: NdArray<'float32'>): Promise<NdArray<'float32'>>;

@@ -1,4 +1,4 @@
-import { FailedPreconditionError, InvalidInputError, type NdArray } from '@online-cnclip/foundation';
+import { FailedPreconditionError, type NdArray } from '@online-cnclip/foundation';
 import {
   dropoutSpecs,
   gradientName,
@@ -13,6 +13,7 @@ import type { Executable, TensorSpec } from '@online-cnclip/runtime';
 import type { TrainState, TrainStep, TrainStepOptions, TrainStepResult } from '../train-step.ts';
 import { Arena, layOut } from './arena.ts';
 import { dropoutMask } from './dropout-masks.ts';
+import { fillBatch } from './fill-batch.ts';
 import { createOptimizer, type Optimizer } from './optimizer.ts';
 
 /** CLIP keeps the factor of the logits between 1 and 100. */
@@ -59,6 +60,8 @@ class RunningTrainStep implements TrainStep {
   readonly #parameters: ReadonlyMap<string, NdArray<'float32'>>;
   readonly #gradientOutputs: Readonly<Record<string, NdArray>>;
   readonly #encoders = new Map<'image' | 'text', Promise<Executable>>();
+  /** The gradient program with masks: prepared when the first batch needs them. */
+  #masked: Promise<Executable> | undefined;
   #isBusy = false;
 
   constructor(options: StepSettings, arenas: Arenas, gradient: Executable, optimizer: Optimizer) {
@@ -82,20 +85,17 @@ class RunningTrainStep implements TrainStep {
     images: NdArray<'float32'>,
     inputIds: NdArray<'int32'>,
     learningRate: number,
+    pairKeys?: NdArray<'int32'>,
   ): Promise<TrainStepResult> {
     return this.#exclusively(async () => {
       const { batchSize, contextLength } = this.#options;
-      if (
-        images.shape[0] !== batchSize ||
-        inputIds.shape[0] !== batchSize ||
-        inputIds.shape[1] !== contextLength
-      )
-        throw new InvalidInputError(
-          `images[${images.shape}] and input_ids[${inputIds.shape}] given, a batch of ${batchSize} with ${contextLength} ids each expected`,
-        );
-      const ids = trimPadding(inputIds);
-      const outputs = await this.#gradient.run(
-        { images, input_ids: ids, ...this.#dropoutMasks(ids.shape[1] as number), ...this.#weights() },
+      const batch = fillBatch({ images, inputIds, pairKeys }, batchSize, contextLength);
+      const ids = trimPadding(batch.inputIds);
+      const keys = batch.pairKeys && { pair_keys: batch.pairKeys };
+      const gradient = keys ? await this.#maskedGradient() : this.#gradient;
+      const dropout = this.#dropoutMasks(ids.shape[1] as number);
+      const outputs = await gradient.run(
+        { images: batch.images, input_ids: ids, ...dropout, ...keys, ...this.#weights() },
         this.#gradientOutputs,
       );
       const value = (name: string) => Number(outputs[name]?.data[0]);
@@ -142,6 +142,7 @@ class RunningTrainStep implements TrainStep {
 
   async dispose(): Promise<void> {
     await this.#gradient.dispose();
+    await (await this.#masked)?.dispose();
     await this.#optimizer.dispose();
     for (const encoder of this.#encoders.values()) await (await encoder).dispose();
   }
@@ -154,6 +155,14 @@ class RunningTrainStep implements TrainStep {
     } finally {
       this.#isBusy = false;
     }
+  }
+
+  #maskedGradient(): Promise<Executable> {
+    const { config, batchSize, loss, freezeVision, runtime } = this.#options;
+    this.#masked ??= runtime.prepare(
+      gradientProgram({ config, batchSize, loss, freezeVision, masked: true }),
+    );
+    return this.#masked;
   }
 
   #weights(): Record<string, NdArray> {
