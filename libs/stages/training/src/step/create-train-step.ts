@@ -10,7 +10,7 @@ import {
   updateName,
 } from '@online-cnclip/network';
 import type { Executable, TensorSpec } from '@online-cnclip/runtime';
-import type { TrainState, TrainStep, TrainStepOptions, TrainStepResult } from '../train-step.ts';
+import type { StepChoices, TrainState, TrainStep, TrainStepOptions, TrainStepResult } from '../train-step.ts';
 import { Arena, layOut } from './arena.ts';
 import { dropoutMask } from './dropout-masks.ts';
 import { fillBatch } from './fill-batch.ts';
@@ -60,8 +60,8 @@ class RunningTrainStep implements TrainStep {
   readonly #parameters: ReadonlyMap<string, NdArray<'float32'>>;
   readonly #gradientOutputs: Readonly<Record<string, NdArray>>;
   readonly #encoders = new Map<'image' | 'text', Promise<Executable>>();
-  /** The gradient program with masks: prepared when the first batch needs them. */
-  #masked: Promise<Executable> | undefined;
+  /** The gradient program with masks, by its batch size: prepared when the first batch needs it. */
+  readonly #masked = new Map<number, Promise<Executable>>();
   #isBusy = false;
 
   constructor(options: StepSettings, arenas: Arenas, gradient: Executable, optimizer: Optimizer) {
@@ -85,15 +85,16 @@ class RunningTrainStep implements TrainStep {
     images: NdArray<'float32'>,
     inputIds: NdArray<'int32'>,
     learningRate: number,
-    pairKeys?: NdArray<'int32'>,
+    { pairKeys, draw = this.#optimizer.step }: StepChoices = {},
   ): Promise<TrainStepResult> {
     return this.#exclusively(async () => {
-      const { batchSize, contextLength } = this.#options;
-      const batch = fillBatch({ images, inputIds, pairKeys }, batchSize, contextLength);
+      const { batchSize, largestBatch = batchSize, contextLength } = this.#options;
+      const rows = (images.shape[0] ?? 0) <= batchSize ? batchSize : largestBatch;
+      const batch = fillBatch({ images, inputIds, pairKeys }, { batchSize, rows, contextLength });
       const ids = trimPadding(batch.inputIds);
       const keys = batch.pairKeys && { pair_keys: batch.pairKeys };
-      const gradient = keys ? await this.#maskedGradient() : this.#gradient;
-      const dropout = this.#dropoutMasks(ids.shape[1] as number);
+      const gradient = keys ? await this.#maskedGradient(rows) : this.#gradient;
+      const dropout = this.#dropoutMasks(rows, ids.shape[1] as number, draw);
       const outputs = await gradient.run(
         { images: batch.images, input_ids: ids, ...dropout, ...keys, ...this.#weights() },
         this.#gradientOutputs,
@@ -142,7 +143,7 @@ class RunningTrainStep implements TrainStep {
 
   async dispose(): Promise<void> {
     await this.#gradient.dispose();
-    await (await this.#masked)?.dispose();
+    for (const gradient of this.#masked.values()) await (await gradient).dispose();
     await this.#optimizer.dispose();
     for (const encoder of this.#encoders.values()) await (await encoder).dispose();
   }
@@ -157,33 +158,33 @@ class RunningTrainStep implements TrainStep {
     }
   }
 
-  #maskedGradient(): Promise<Executable> {
-    const { config, batchSize, loss, freezeVision, runtime } = this.#options;
-    this.#masked ??= runtime.prepare(
-      gradientProgram({ config, batchSize, loss, freezeVision, masked: true }),
-    );
-    return this.#masked;
+  #maskedGradient(batchSize: number): Promise<Executable> {
+    const { config, loss, freezeVision, runtime } = this.#options;
+    const program = gradientProgram({ config, batchSize, loss, freezeVision, masked: true });
+    const gradient = this.#masked.get(batchSize) ?? runtime.prepare(program);
+    this.#masked.set(batchSize, gradient);
+    return gradient;
   }
 
   #weights(): Record<string, NdArray> {
     return Object.fromEntries(this.#parameters);
   }
 
-  /** Masks of this step, by the seed and the number of updates made: a resumed run draws the same. */
-  #dropoutMasks(length: number): Record<string, NdArray> {
-    const { config, batchSize, seed } = this.#options;
-    const { hidden, attention } = dropoutSpecs(config, batchSize);
-    const draw = (spec: TensorSpec, rate: number, site: number) =>
+  /** Masks of this step, by the seed and the number of the draw: a resumed run draws the same. */
+  #dropoutMasks(rows: number, length: number, draw: number): Record<string, NdArray> {
+    const { config, seed } = this.#options;
+    const { hidden, attention } = dropoutSpecs(config, rows);
+    const maskOf = (spec: TensorSpec, rate: number, site: number) =>
       dropoutMask(
         spec.shape.map((size) => (typeof size === 'number' ? size : length)),
         rate,
         seed,
-        this.#optimizer.step,
+        draw,
         site,
       );
     return {
-      ...(hidden ? { [hidden.name]: draw(hidden, config.text.hiddenDropout, 0) } : {}),
-      ...(attention ? { [attention.name]: draw(attention, config.text.attentionDropout, 1) } : {}),
+      ...(hidden ? { [hidden.name]: maskOf(hidden, config.text.hiddenDropout, 0) } : {}),
+      ...(attention ? { [attention.name]: maskOf(attention, config.text.attentionDropout, 1) } : {}),
     };
   }
 
