@@ -18,13 +18,21 @@ function manifests() {
   ].filter((path) => existsSync(path));
 }
 
+/** Of a manifest only what npm installs by: another test command is no reason to install again. */
+function whatInstallingReads(path) {
+  const text = readFileSync(path, 'utf8');
+  if (!path.endsWith('package.json')) return text;
+  const { scripts, ...manifest } = JSON.parse(text);
+  return [manifest, scripts?.postinstall ?? null];
+}
+
 /** Without a network apt-get tries for minutes. */
 const APT_TIMEOUT_MS = 60_000;
 const stampPath = 'node_modules/.setup-stamp';
 const addons = ['libs/artifacts/dataset/build-lmdb.mjs', 'libs/compute/collectives/build-gloo.mjs'];
 const inputs = ['package-lock.json', 'package.json', ...addons, ...manifests()];
 const hash = createHash('sha256').update(`${process.platform}-${process.arch}`);
-for (const path of inputs.sort()) hash.update(path).update(readFileSync(path));
+for (const path of inputs.sort()) hash.update(path).update(JSON.stringify(whatInstallingReads(path)));
 const wanted = hash.digest('hex');
 const startedAt = Date.now();
 
