@@ -1,8 +1,9 @@
 // The fused operations as single ONNX nodes. Domain com.microsoft: onnxruntime's contrib operators
 // (docs/ContribOperators.md of onnxruntime).
-import { emitNode, registerTracerKernel } from '@online-cnclip/tracer';
+import { COLLECTIVE_DOMAIN, emitNode, registerTracerKernel } from '@online-cnclip/tracer';
 import type { TensorInfo } from '@tensorflow/tfjs-core';
 import { ATTENTION_KERNEL, MASKED_SCORE } from './attention.ts';
+import { ALL_GATHER_KERNEL, ALL_REDUCE_KERNEL } from './collective.ts';
 import { GELU_KERNEL, QUICK_GELU_ALPHA, QUICK_GELU_KERNEL } from './gelu.ts';
 import { LAYER_NORM_KERNEL } from './layer-norm.ts';
 import { LINEAR_KERNEL } from './linear.ts';
@@ -57,5 +58,24 @@ registerTracerKernel(ATTENTION_KERNEL, ({ query, key, value, keyMask }, { heads 
     inputs: [query as TensorInfo, key as TensorInfo, value as TensorInfo, null, keyMask ?? null],
     outputs: [f32((query as TensorInfo).shape)],
     attributes: { num_heads: { int: heads }, mask_filter_value: { float: MASKED_SCORE } },
+  }),
+);
+
+registerTracerKernel(ALL_GATHER_KERNEL, ({ x }, { worldSize }, backend) => {
+  const [rows = 0, ...rest] = (x as TensorInfo).shape;
+  return emitNode(backend, {
+    op: 'AllGather',
+    domain: COLLECTIVE_DOMAIN,
+    inputs: [x as TensorInfo],
+    outputs: [f32([rows * worldSize, ...rest])],
+  });
+});
+
+registerTracerKernel(ALL_REDUCE_KERNEL, ({ x }, _, backend) =>
+  emitNode(backend, {
+    op: 'AllReduceSum',
+    domain: COLLECTIVE_DOMAIN,
+    inputs: [x as TensorInfo],
+    outputs: [f32((x as TensorInfo).shape)],
   }),
 );

@@ -7,6 +7,8 @@ import type { ArrayMessage, Request, Response } from './protocol.ts';
 const port = parentPort;
 if (!port) throw new Error('compute-thread.ts runs as a worker thread only');
 const sessions = new Map<number, ort.InferenceSession>();
+/** Outputs of earlier stages of the runs in hand, by scope: they never leave this thread. */
+const scopes = new Map<number, Map<string, ort.Tensor>>();
 
 async function prepare(request: Extract<Request, { kind: 'prepare' }>): Promise<void> {
   const session = await ort.InferenceSession.create(request.model, {
@@ -15,7 +17,6 @@ async function prepare(request: Extract<Request, { kind: 'prepare' }>): Promise<
     // A memory pattern is planned for one set of sizes and holds on to the largest: 4 GB more in a train step.
     enableMemPattern: false,
     enableCpuMemArena: request.arena,
-    executionProviders: [request.device],
     externalData: request.external.map(({ path, data }) => ({ path, data: asBytes(data) })),
     ...(request.profilePrefix === undefined
       ? {}
@@ -35,17 +36,41 @@ async function run(request: Extract<Request, { kind: 'run' }>): Promise<ArrayMes
   if (!session) throw new Error('this executable was disposed of');
   const feeds: Record<string, ort.Tensor> = {};
   for (const input of request.inputs) feeds[input.name] = toOrt(input);
+  const held = heldOf(request.scope);
+  for (const name of session.inputNames) feeds[name] ??= held.get(name) as ort.Tensor;
   const given = new Map(request.into.map((array) => [array.name, toOrt(array)]));
   const fetches = Object.fromEntries(session.outputNames.map((name) => [name, given.get(name) ?? null]));
   const results = await session.run(feeds, fetches);
   // The binding copies every output into a fresh array, also one that went into the array it was given.
   for (const name of given.keys()) release(results[name] as ort.Tensor);
+  const hold = new Set(request.hold);
+  for (const name of hold) held.set(name, results[name] as ort.Tensor);
+  for (const name of request.drop ?? []) drop(held, name);
   return session.outputNames
-    .filter((name) => !given.has(name))
+    .filter((name) => !given.has(name) && !hold.has(name))
     .map((name) => {
       const { type, dims, data } = results[name] as ort.Tensor;
       return { name, dtype: type as ArrayMessage['dtype'], shape: dims, data: data as ArrayMessage['data'] };
     });
+}
+
+function heldOf(scope: number | undefined): Map<string, ort.Tensor> {
+  if (scope === undefined) return new Map();
+  const held = scopes.get(scope) ?? new Map<string, ort.Tensor>();
+  scopes.set(scope, held);
+  return held;
+}
+
+function drop(held: Map<string, ort.Tensor>, name: string): void {
+  const tensor = held.get(name);
+  held.delete(name);
+  if (tensor) release(tensor);
+}
+
+function endScope(scope: number): void {
+  const held = heldOf(scope);
+  for (const name of [...held.keys()]) drop(held, name);
+  scopes.delete(scope);
 }
 
 /** Gives an array's memory back now: garbage collection sees how few objects there are, not how large they are. */
@@ -57,6 +82,7 @@ function release({ data }: ort.Tensor): void {
 async function handle(request: Request): Promise<readonly ArrayMessage[]> {
   if (request.kind === 'run') return run(request);
   if (request.kind === 'prepare') await prepare(request);
+  else if (request.kind === 'end-scope') endScope(request.scope);
   else {
     const session = sessions.get(request.session);
     sessions.delete(request.session);

@@ -19,8 +19,20 @@ export interface Executable {
   dispose(): Promise<void>;
 }
 
+/** The other replicas, as a program's exchanges need them. */
+export interface ReplicaExchange {
+  /** Replaces the buffer, the same size on every replica, by the sum over replicas. */
+  allReduceSum(buffer: Float32Array): Promise<void>;
+  /** @param input `[n]` on every replica  @param output `[worldSize, n]`, in the order of ranks */
+  allGather(input: Float32Array, output: Float32Array): Promise<void>;
+}
+
 export interface Runtime {
   readonly name: 'onnxruntime' | 'tfjs-node-gpu';
-  prepare(program: Program): Promise<Executable>;
+  /**
+   * @param exchange answers the program's exchanges between replicas; every replica then runs the program as often.
+   * @throws UnsupportedError where the runtime cannot run the program.
+   */
+  prepare(program: Program, exchange?: ReplicaExchange): Promise<Executable>;
   dispose(): Promise<void>;
 }

@@ -18,7 +18,6 @@ export type Request =
       readonly external: readonly { readonly path: string; readonly data: Elements }[];
       readonly threads: number;
       readonly arena: boolean;
-      readonly device: 'cpu' | 'cuda';
       readonly profilePrefix?: string;
     }
   | {
@@ -27,7 +26,14 @@ export type Request =
       readonly session: number;
       readonly inputs: readonly ArrayMessage[];
       readonly into: readonly ArrayMessage[];
+      /** Of a run in stages: where outputs are kept for its later stages instead of being answered. */
+      readonly scope?: number;
+      readonly hold?: readonly string[];
+      /** Held outputs that no later stage takes. */
+      readonly drop?: readonly string[];
     }
+  /** Gives back whatever a run in stages still holds. */
+  | { readonly kind: 'end-scope'; readonly id: number; readonly scope: number }
   | { readonly kind: 'release'; readonly id: number; readonly session: number };
 
 export interface Response {

@@ -121,13 +121,14 @@ export interface SerializableGraph {
 /**
  * The graph that the outputs need, in topological order; what they do not need is left out.
  *
- * @param describe turns a recorded shape into a declared one (symbol names in place of their primes).
+ * @param describe turns a recorded shape into a declared one (symbol names in place of their primes, names of their own
+ *   for what is computed of symbols: onnxruntime takes sizes of one name for equal).
  */
 export function collectGraph(
   name: string,
   inputs: readonly Value[],
   outputs: readonly (readonly [string, Value])[],
-  describe: (shape: readonly number[]) => readonly (number | string)[],
+  describe: (shape: readonly number[], valueName: string) => readonly (number | string)[],
 ): SerializableGraph {
   const names = new Map<Value, string>();
   const nodes: NodeMessage[] = [];
@@ -203,7 +204,7 @@ export function collectGraph(
   const info = (valueName: string, value: Value): ValueInfoMessage => ({
     name: valueName,
     elementType: value.elementType,
-    shape: describe(value.shape),
+    shape: describe(value.shape, valueName),
   });
   const message: GraphMessage = {
     name,
@@ -217,6 +218,14 @@ export function collectGraph(
 
 /** Equal small constants are written once. */
 const MAX_SHARED_BYTES = 64;
+
+/** The nodes that the values need, each after those that it needs itself. */
+export function visitNodes(values: readonly Value[]): readonly RecordedNode[] {
+  const nodes: RecordedNode[] = [];
+  const visited = new Set<RecordedNode>();
+  for (const { producer } of values) visit(producer, visited, (node) => nodes.push(node));
+  return nodes;
+}
 
 /** Depth first without recursion: a traced train step is thousands of nodes deep. */
 function visit(start: Producer, visited: Set<RecordedNode>, emit: (node: RecordedNode) => void): void {

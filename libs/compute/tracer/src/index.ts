@@ -11,5 +11,13 @@ export {
   type Value,
 } from './graph.ts';
 export { type Attribute, type ElementType, encodeModel, OPSET_VERSION } from './onnx-format.ts';
-export type { Dimension, Program, TensorSpec } from './program.ts';
-export { registerTracer, type TracedModel, trace } from './trace.ts';
+export type { Dimension, Precision, Program, TensorSpec } from './program.ts';
+export { COLLECTIVE_DOMAIN } from './stages.ts';
+export {
+  registerTracer,
+  type TracedCollective,
+  type TracedModel,
+  type TracedStage,
+  trace,
+  traceStages,
+} from './trace.ts';

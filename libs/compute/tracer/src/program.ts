@@ -11,6 +11,12 @@ export interface TensorSpec {
 }
 
 /**
+ * How exact a program's matrix products and convolutions are. `half`: their operands and results are rounded to IEEE
+ * 754 binary16; everything else stays in binary32.
+ */
+export type Precision = 'single' | 'half';
+
+/**
  * A computation written once with TFJS operations. A runtime either traces it to a graph and compiles that,
  * or calls it as it is; the program never knows which.
  */
@@ -20,6 +26,8 @@ export interface Program {
   readonly inputs: readonly TensorSpec[];
   /** Bound once, when the program is prepared (weights of an inference program): float32. */
   readonly constants?: NamedArrays;
+  /** Default: single. The program is built the same either way. */
+  readonly precision?: Precision;
   /** Pure: inputs and constants by name -> outputs by name. */
   build(tensors: Readonly<Record<string, Tensor>>): Readonly<Record<string, Tensor>>;
 }

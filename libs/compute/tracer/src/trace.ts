@@ -17,6 +17,7 @@ import { registerReductions } from './kernels/reductions.ts';
 import { registerShapes } from './kernels/shapes.ts';
 import { encodeModel, type GraphMessage } from './onnx-format.ts';
 import type { Program, TensorSpec } from './program.ts';
+import { cutAtCollectives, type GraphStage } from './stages.ts';
 import { bindSymbols, describeShape, type SymbolBinding } from './symbols.ts';
 
 export interface TracedModel {
@@ -27,6 +28,27 @@ export interface TracedModel {
   readonly inputs: readonly TensorSpec[];
   readonly outputNames: readonly string[];
   readonly nodeCount: number;
+}
+
+/** An exchange between replicas: output `input` of the stage before it becomes input `output` of later ones. */
+export interface TracedCollective {
+  readonly kind: 'all-gather' | 'all-reduce-sum';
+  readonly input: string;
+  readonly output: string;
+  /** Of what is received. */
+  readonly shape: readonly number[];
+}
+
+/** A part of a program that runs without the other replicas. */
+export interface TracedStage {
+  readonly bytes: Uint8Array;
+  /** The program's own, held outputs of earlier stages, received tensors. */
+  readonly inputNames: readonly string[];
+  readonly outputNames: readonly string[];
+  /** Outputs that are kept for later stages. */
+  readonly held: readonly string[];
+  /** What is exchanged when the stage has run, in this order on every replica. */
+  readonly collectives: readonly TracedCollective[];
 }
 
 let kernelsRegistered = false;
@@ -56,23 +78,60 @@ const TRACER_PRIORITY = -1;
  *   size into a constant.
  */
 export function trace(program: Program): TracedModel {
-  const hasSymbols = program.inputs.some(({ shape }) => shape.some((size) => typeof size === 'string'));
-  const [first, second] = [record(program, 0), hasSymbols ? record(program, 1) : null];
-  const bytes = encodeModel(first.message);
-  if (second && !Buffer.from(encodeModel(second.message)).equals(bytes))
-    throw new UnsupportedError(
-      `a symbolic size became part of a constant${leakSite(first.message, second.message)}`,
-      {
-        place: program.name,
-      },
-    );
+  const [{ bytes, graph } = missing(), ...others] = recordChecked(program);
+  if (others.length > 0)
+    throw new UnsupportedError('exchanges tensors between replicas, which one graph alone cannot', {
+      place: program.name,
+    });
   return {
     bytes,
-    external: first.external,
+    external: graph.external,
     inputs: program.inputs,
-    outputNames: first.message.outputs.map(({ name }) => name),
-    nodeCount: first.message.nodes.length,
+    outputNames: graph.message.outputs.map(({ name }) => name),
+    nodeCount: graph.message.nodes.length,
   };
+}
+
+/**
+ * Records a program whose replicas exchange tensors, as a chain of ONNX models with the exchanges between them.
+ *
+ * @throws UnsupportedError as {@link trace} does, and for a program with constants.
+ */
+export function traceStages(program: Program): readonly TracedStage[] {
+  if (program.constants?.size)
+    throw new UnsupportedError('a program of several replicas has no constants', { place: program.name });
+  return recordChecked(program).map(({ bytes, graph: { message }, stage }) => ({
+    bytes,
+    inputNames: message.inputs.map(({ name }) => name),
+    outputNames: message.outputs.map(({ name }) => name),
+    held: stage.held,
+    collectives: stage.collectives,
+  }));
+}
+
+interface RecordedStage {
+  readonly graph: SerializableGraph;
+  readonly stage: GraphStage;
+}
+
+/** Records with two sets of primes where there are symbols: what differs is a size that became a constant. */
+function recordChecked(program: Program): readonly (RecordedStage & { readonly bytes: Uint8Array })[] {
+  const hasSymbols = program.inputs.some(({ shape }) => shape.some((size) => typeof size === 'string'));
+  const [first, second] = [record(program, 0), hasSymbols ? record(program, 1) : null];
+  return first.map(({ graph, stage }, i) => {
+    const bytes = encodeModel(graph.message);
+    const other = second?.[i]?.graph.message;
+    if (other && !Buffer.from(encodeModel(other)).equals(bytes))
+      throw new UnsupportedError(
+        `a symbolic size became part of a constant${leakSite(graph.message, other)}`,
+        { place: program.name },
+      );
+    return { graph, stage, bytes };
+  });
+}
+
+function missing(): never {
+  throw new Error('a program has at least one stage');
 }
 
 /** Where two recordings differ first, for the error's reader: the operator and its place in the graph. */
@@ -99,7 +158,7 @@ const PRIMES = [
   [59, 67, 73, 83],
 ] as const;
 
-function record(program: Program, primeSet: 0 | 1): SerializableGraph {
+function record(program: Program, primeSet: 0 | 1): readonly RecordedStage[] {
   registerTracerOnce();
   const tfjs = engine();
   const previous = tfjs.backendName as string | null;
@@ -121,12 +180,18 @@ function record(program: Program, primeSet: 0 | 1): SerializableGraph {
       name,
       backend.operand(tensor as Tensor),
     ]);
-    return collectGraph(
-      program.name,
-      values.map(([, value]) => value),
-      outputs,
-      (shape) => describeShape(shape, 'output'),
-    );
+    const inputs = values.map(([, value]) => value);
+    const stages = cutAtCollectives(inputs, outputs);
+    return stages.map((stage) => ({
+      stage,
+      graph: collectGraph(
+        program.name,
+        // A program of one stage declares the inputs that it does not use, too.
+        stages.length === 1 ? inputs : stage.inputs,
+        stage.outputs,
+        describeShape,
+      ),
+    }));
   } catch (error) {
     throw explained(error, program.name);
   } finally {
