@@ -1,2 +1,1 @@
-export type { Fault, FaultRule } from './faults.ts';
-export type { RecordedInput, RecordedRequest } from './record.ts';
+export {};

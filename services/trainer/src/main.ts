@@ -1,12 +1,13 @@
 // Composition root of the trainer: the only file of this service that reads the environment.
 import { mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { runMain } from '@online-cnclip/service-kit';
 import { DataRoot } from './data-root.ts';
 import { trainerService } from './handlers.ts';
 import { RunStore } from './runs/run-store.ts';
 import { Runs } from './runs/runs.ts';
-import { runtimeChoice, trainerSettings } from './settings.ts';
+import { trainerSettings } from './settings.ts';
 import { observeRuns } from './telemetry.ts';
 import { processLauncher } from './training/launch-training.ts';
 
@@ -22,7 +23,7 @@ await runMain({
     mkdirSync(config.dataFolder, { recursive: true });
     const root = new DataRoot(config.dataFolder);
     const launcher = processLauncher({
-      runtime: runtimeChoice(config),
+      threads: config.threads || availableParallelism(),
       environment: process.env,
     });
     const runs = await Runs.open({

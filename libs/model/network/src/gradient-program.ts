@@ -1,13 +1,22 @@
-import type { Program, TensorSpec } from '@online-cnclip/tracer';
+import type { Precision, Program, TensorSpec } from '@online-cnclip/tracer';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ModelConfig } from './config.ts';
-import { encodeImage, imagesSpec, normalizeRows, weightSpecs } from './encoder-programs.ts';
+import { weightSpecs } from './encoder-programs.ts';
 import { contrastiveLoss, diagonalAccuracy, type LossKind } from './loss.ts';
+import {
+  gatherFeatures,
+  imageFeatures,
+  imageInputs,
+  ownRows,
+  pairLogits,
+  type ReplicaOptions,
+  textFeatures,
+  textInputs,
+} from './pair-features.ts';
 import { type PairMask, pairKeysSpec, pairMask } from './pair-mask.ts';
 import { bufferNames, parameterSpecs } from './parameters.ts';
 import type { BatchNormMode } from './residual-network.ts';
 import { at, type Tensors } from './tensors.ts';
-import { textTransformer } from './text-transformer.ts';
 
 export interface GradientProgramOptions {
   readonly config: ModelConfig;
@@ -16,33 +25,17 @@ export interface GradientProgramOptions {
   readonly freezeVision: boolean;
   /** Whether the program takes `pair_keys`, which say what is a pair and what are duplicates. */
   readonly masked?: boolean;
+  /** Absent: there is one replica. */
+  readonly replicas?: ReplicaOptions;
+  /** Whether the program takes `loss_scale`, a scalar that gradients are multiplied by. */
+  readonly lossScaled?: boolean;
+  readonly precision?: Precision;
 }
 
 /** Name of the gradient of a parameter among the program's outputs. */
 export const gradientName = (parameter: string): string => `gradient:${parameter}`;
 /** Name of the next running statistic among the program's outputs. */
 export const updateName = (buffer: string): string => `update:${buffer}`;
-
-export interface DropoutSpecs {
-  /** bool `[1 + 2 layers, batch, 'length', hidden]` */
-  readonly hidden: TensorSpec | null;
-  /** bool `[layers, batch, heads, 'length', 'length']` */
-  readonly attention: TensorSpec | null;
-}
-
-/** The masks that a training step of this model takes; null where its rate is zero. */
-export function dropoutSpecs({ text }: ModelConfig, batchSize: number): DropoutSpecs {
-  const { layers, hiddenSize, heads } = text;
-  const mask = (name: string, shape: TensorSpec['shape']): TensorSpec => ({ name, dtype: 'bool', shape });
-  return {
-    hidden:
-      text.hiddenDropout > 0 ? mask('keep_hidden', [1 + 2 * layers, batchSize, 'length', hiddenSize]) : null,
-    attention:
-      text.attentionDropout > 0
-        ? mask('keep_attention', [layers, batchSize, heads, 'length', 'length'])
-        : null,
-  };
-}
 
 /** Parameters that this run trains: all but running statistics and, with a frozen image tower, `visual.*`. */
 export function trainableNames(config: ModelConfig, freezeVision: boolean): string[] {
@@ -52,23 +45,30 @@ export function trainableNames(config: ModelConfig, freezeVision: boolean): stri
   );
 }
 
+export const LOSS_SCALE: TensorSpec = { name: 'loss_scale', dtype: 'float32', shape: [] };
+
 /**
  * Loss and gradients of one batch.
  *
  * Inputs: `images` float32 `[batch, 3, R, R]`, `input_ids` int32 `[batch, length]`, the dropout masks of
- * {@link dropoutSpecs}, every parameter by name, with `masked` the keys of {@link pairKeysSpec}. Outputs: `loss`, `image_to_text_accuracy`, `text_to_image_accuracy`,
- * `gradient:<name>` of each trained parameter, `update:<name>` of each running statistic.
+ * {@link dropoutSpecs}, every parameter by name, with `masked` the keys of {@link pairKeysSpec} (of all replicas' pairs where
+ * the loss is over them), with `lossScaled` the scale. Outputs: `loss`, `image_to_text_accuracy`,
+ * `text_to_image_accuracy`, `gradient:<name>` of each trained parameter, `update:<name>` of each running statistic.
  */
 export function gradientProgram(options: GradientProgramOptions): Program {
-  const { config, batchSize, freezeVision } = options;
-  const { hidden, attention } = dropoutSpecs(config, batchSize);
-  const masks = [hidden, attention].filter((spec) => spec !== null);
-  const ids: TensorSpec = { name: 'input_ids', dtype: 'int32', shape: [batchSize, 'length'] };
-  const keys = options.masked ? [pairKeysSpec(batchSize)] : [];
+  const { config, batchSize, freezeVision, replicas } = options;
+  const pairs = replicas?.aggregate ? replicas.worldSize * batchSize : batchSize;
   const trained = trainableNames(config, freezeVision);
   return {
     name: options.masked ? 'masked-gradient' : 'gradient',
-    inputs: [imagesSpec(config, batchSize), ids, ...masks, ...keys, ...weightSpecs(config)],
+    inputs: [
+      ...imageInputs(config, batchSize),
+      ...textInputs(config, batchSize),
+      ...(options.masked ? [pairKeysSpec(pairs)] : []),
+      ...(options.lossScaled ? [LOSS_SCALE] : []),
+      ...weightSpecs(config),
+    ],
+    ...(options.precision && { precision: options.precision }),
     build: (tensors) => differentiate(options, trained, tensors),
   };
 }
@@ -81,22 +81,30 @@ function differentiate(
   const updates = new Map<string, tf.Tensor>();
   const mask = options.masked ? pairMask(at(tensors, 'pair_keys')) : undefined;
   const observed: Record<string, tf.Tensor> = {};
-  const loss = (...values: tf.Tensor[]): tf.Scalar => {
+  const minimised = (...values: tf.Tensor[]): tf.Scalar => {
     const weights = {
       ...tensors,
       ...Object.fromEntries(trained.map((name, i) => [name, values[i] as tf.Tensor])),
     };
     const logits = forward(options, weights, updates, mask);
-    observed['image_to_text_accuracy'] = tf.keep(diagonalAccuracy(logits, mask));
-    observed['text_to_image_accuracy'] = tf.keep(diagonalAccuracy(tf.transpose(logits), mask));
-    return contrastiveLoss(options.loss, logits, mask) as tf.Scalar;
+    const loss = contrastiveLoss(options.loss, logits, mask) as tf.Scalar;
+    Object.assign(observed, observe(logits, loss, mask));
+    return options.lossScaled ? tf.mul(loss, at(tensors, LOSS_SCALE.name)) : loss;
   };
-  const { value, grads } = tf.valueAndGrads(loss)(trained.map((name) => at(tensors, name)));
+  const { grads } = tf.valueAndGrads(minimised)(trained.map((name) => at(tensors, name)));
   return {
-    loss: value,
     ...observed,
     ...Object.fromEntries(trained.map((name, i) => [gradientName(name), grads[i] as tf.Tensor])),
     ...Object.fromEntries([...updates].map(([name, update]) => [updateName(name), update])),
+  };
+}
+
+/** What a training step says of its batch. Kept: TFJS disposes of what a differentiated function does not return. */
+export function observe(logits: tf.Tensor, loss: tf.Scalar, mask: PairMask | undefined): Tensors {
+  return {
+    loss: tf.keep(loss),
+    image_to_text_accuracy: tf.keep(diagonalAccuracy(logits, mask)),
+    text_to_image_accuracy: tf.keep(diagonalAccuracy(tf.transpose(logits), mask)),
   };
 }
 
@@ -106,13 +114,23 @@ function forward(
   updates: Map<string, tf.Tensor>,
   mask: PairMask | undefined,
 ): tf.Tensor {
-  const { config, freezeVision } = options;
-  const mode: BatchNormMode = freezeVision
-    ? { kind: 'running' }
-    : { kind: 'batch', updates, rows: mask?.rows };
-  const images = normalizeRows(encodeImage(config.vision, weights, at(weights, 'images'), mode));
-  const kept = { hidden: weights['keep_hidden'], attention: weights['keep_attention'] };
-  const texts = normalizeRows(textTransformer(config.text, weights, at(weights, 'input_ids'), kept));
-  const scaled = tf.mul(images, tf.exp(at(weights, 'logit_scale')));
-  return tf.matMul(scaled as tf.Tensor2D, texts as tf.Tensor2D, false, true);
+  const { config, replicas, batchSize } = options;
+  const rows = ownRows(mask, batchSize, replicas?.aggregate ? replicas : undefined);
+  const own = {
+    images: imageFeatures(config, weights, batchNormMode(options, updates, rows)),
+    texts: textFeatures(config, weights),
+  };
+  const features = replicas?.aggregate ? gatherFeatures(own, replicas) : own;
+  return pairLogits(features, at(weights, 'logit_scale'));
+}
+
+/** A frozen image tower is evaluated as it was trained: with its running statistics. */
+export function batchNormMode(
+  { freezeVision, replicas }: Pick<GradientProgramOptions, 'freezeVision' | 'replicas'>,
+  updates: Map<string, tf.Tensor>,
+  rows: tf.Tensor1D | undefined,
+): BatchNormMode {
+  if (freezeVision) return { kind: 'running' };
+  const replicaCount = replicas?.syncBatchNorm ? replicas.worldSize : 1;
+  return { kind: 'batch', updates, rows, replicaCount };
 }

@@ -1,3 +1,11 @@
+export {
+  accumulatedName,
+  type FeatureLossOptions,
+  featureLossProgram,
+  featuresProgram,
+  type MicroBatchOptions,
+  microBatchGradientProgram,
+} from './cached-gradient-programs.ts';
 export * from './config.ts';
 export {
   encodeImage,
@@ -8,11 +16,10 @@ export {
   textEncoderProgram,
 } from './encoder-programs.ts';
 export {
-  type DropoutSpecs,
-  dropoutSpecs,
   type GradientProgramOptions,
   gradientName,
   gradientProgram,
+  LOSS_SCALE,
   trainableNames,
   updateName,
 } from './gradient-program.ts';
@@ -25,6 +32,7 @@ export {
   type OptimizerKind,
   squareSumProgram,
 } from './optimizer-programs.ts';
+export { type DropoutSpecs, dropoutSpecs, type ReplicaOptions } from './pair-features.ts';
 export { NO_PAIR, type PairMask, pairKeysSpec, pairMask } from './pair-mask.ts';
 export { bufferNames, initializeParameters, parameterSpecs } from './parameters.ts';
 export { resolveModelConfig, TEXT_PRESETS, VISION_PRESETS } from './presets.ts';

@@ -1,4 +1,4 @@
-import { attention, linear } from '@online-cnclip/operations';
+import { attention, linear, sumOverReplicas } from '@online-cnclip/operations';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ResNetConfig } from './config.ts';
 import { type BottleneckSpec, bottlenecks } from './parameters.ts';
@@ -9,7 +9,7 @@ const BATCH_NORM_MOMENTUM = 0.1;
 
 /**
  * Where batch normalisation takes its statistics from. In training it leaves the next running ones in `updates`; `rows`
- * `[batch]` has 0 for each image that takes no part.
+ * `[batch]` has 0 for each image that takes no part. With more than one replica the statistics are of all their images.
  */
 export type BatchNormMode =
   | { readonly kind: 'running' }
@@ -17,6 +17,7 @@ export type BatchNormMode =
       readonly kind: 'batch';
       readonly updates: Map<string, tf.Tensor>;
       readonly rows?: tf.Tensor1D | undefined;
+      readonly replicaCount?: number;
     };
 
 interface Context {
@@ -53,17 +54,9 @@ export function residualNetwork(
 /** Torch's filters are `[out, in, height, width]`, TFJS's `[height, width, in, out]`. */
 function convolution({ weights }: Context, name: string, x: tf.Tensor4D, stride: number): tf.Tensor4D {
   const filter = tf.transpose(at(weights, `${name}.weight`), [2, 3, 1, 0]) as tf.Tensor4D;
-  const rim = (filter.shape[0] - 1) / 2;
-  return tf.conv2d(x, filter, stride, rim === 0 ? 'valid' : aroundPixels(rim));
+  const padding = (filter.shape[0] - 1) / 2;
+  return tf.conv2d(x, filter, stride, padding);
 }
-
-/** The same rim on all four sides, said in the form that every backend takes (TensorFlow's takes no plain number). */
-const aroundPixels = (rim: number): tf.backend_util.ExplicitPadding => [
-  [0, 0],
-  [rim, rim],
-  [rim, rim],
-  [0, 0],
-];
 
 const averagePool = (x: tf.Tensor4D, size: number): tf.Tensor4D => tf.avgPool(x, size, size, 'valid');
 
@@ -79,9 +72,10 @@ function batchStatistics(
   name: string,
   x: tf.Tensor4D,
   [runningMean, runningVariance]: readonly [tf.Tensor, tf.Tensor],
-  { updates, rows }: Extract<BatchNormMode, { kind: 'batch' }>,
+  { updates, rows, replicaCount = 1 }: Extract<BatchNormMode, { kind: 'batch' }>,
 ): readonly [tf.Tensor, tf.Tensor] {
-  const { mean, variance, count } = moments(x, rows);
+  const { mean, variance, count } =
+    replicaCount > 1 ? sharedMoments(x, rows, runningMean, replicaCount) : moments(x, rows);
   const next = (running: tf.Tensor, value: tf.Tensor, scale: number | tf.Tensor) =>
     tf.keep(tf.add(tf.mul(running, 1 - BATCH_NORM_MOMENTUM), tf.mul(value, scale)));
   updates.set(`${name}.running_mean`, next(runningMean, mean, BATCH_NORM_MOMENTUM));
@@ -103,6 +97,35 @@ function moments(x: tf.Tensor4D, rows: tf.Tensor1D | undefined) {
   const mean = tf.div(tf.sum(tf.mul(x, weights), [0, 1, 2]), count);
   const squares = tf.mul(tf.square(tf.sub(x, mean)), weights);
   return { mean, variance: tf.div(tf.sum(squares, [0, 1, 2]), count), count };
+}
+
+/**
+ * The same over all replicas, in one exchange: sums of x and its square, taken about the running mean so that little
+ * is lost where the mean is large against the deviation.
+ */
+function sharedMoments(
+  x: tf.Tensor4D,
+  rows: tf.Tensor1D | undefined,
+  center: tf.Tensor,
+  replicaCount: number,
+) {
+  const [batch, height, width, channels] = x.shape;
+  const centered = tf.sub(x, center);
+  const kept = rows ? tf.mul(centered, tf.reshape(rows, [batch, 1, 1, 1])) : centered;
+  const sums = [tf.sum(kept, [0, 1, 2]), tf.sum(tf.mul(kept, centered), [0, 1, 2])];
+  const own = rows ? [tf.reshape(tf.mul(tf.sum(rows), height * width), [1])] : [];
+  const shared = sumOverReplicas(tf.concat([...sums, ...own] as tf.Tensor1D[]));
+  const count = rows
+    ? tf.slice(shared, [2 * channels], [1])
+    : tf.scalar(replicaCount * batch * height * width);
+  const offset = tf.div(tf.slice(shared, [0], [channels]), count);
+  const square = tf.div(tf.slice(shared, [channels], [channels]), count);
+  const variance = tf.sub(square, tf.square(offset));
+  return {
+    mean: tf.add(center, offset),
+    variance,
+    count: rows ? tf.reshape(count, []) : replicaCount * batch * height * width,
+  };
 }
 
 function bottleneck(context: Context, spec: BottleneckSpec, x: tf.Tensor4D): tf.Tensor4D {

@@ -1,3 +1,4 @@
+import type { Collectives } from '@online-cnclip/collectives';
 import type { NamedArrays, NdArray } from '@online-cnclip/foundation';
 import type { ModelConfig } from '@online-cnclip/network';
 import type { Runtime } from '@online-cnclip/runtime';
@@ -17,14 +18,28 @@ export interface OptimizerOptions {
   readonly maxGradientNorm?: number;
 }
 
+/**
+ * Which features the loss' gradient flows through. `own`: this replica's, those of others being constants, as in the research
+ * code. The towers' averaged gradient is then 1 / world size of the one that a single replica has for the same global
+ * batch, the logit scale's is the same. `all`: every replica's, which is the gradient of the global batch.
+ */
+export type FeatureGradients = 'own' | 'all';
+
+export interface ReplicaSettings {
+  readonly collectives: Collectives;
+  /** Whether the loss is over the pairs of all replicas. */
+  readonly aggregate: boolean;
+  readonly featureGradients: FeatureGradients;
+  /** Whether batch normalisation takes its statistics over all replicas. */
+  readonly syncBatchNorm: boolean;
+}
+
 export interface TrainStepOptions {
   readonly config: ModelConfig;
   /** Starting values, by Chinese-CLIP's names; copied. */
   readonly parameters: NamedArrays;
   readonly runtime: Runtime;
   readonly batchSize: number;
-  /** Most pairs that a step may get, where that is more than `batchSize`: online steps have a size of their own. */
-  readonly largestBatch?: number;
   readonly contextLength: number;
   readonly loss: LossKind;
   readonly optimizer: OptimizerOptions;
@@ -32,17 +47,8 @@ export interface TrainStepOptions {
   readonly freezeVision: boolean;
   /** Of dropout. */
   readonly seed: number;
-}
-
-/** What a step may be told besides its batch. */
-export interface StepChoices {
-  /**
-   * int32 `[pairs, 2]`: keys of each pair's image and text, 0 or more. Two pairs with an equal key in one column are not
-   * each other's negatives; -1 says that a row is no pair. Absent: every pair is a stranger to the others.
-   */
-  readonly pairKeys?: NdArray<'int32'> | undefined;
-  /** The number that dropout is drawn by, with the seed; absent: that of the updates made so far. */
-  readonly draw?: number | undefined;
+  /** Absent: there is one replica. Rank 0's starting values are everyone's. */
+  readonly replicas?: ReplicaSettings;
 }
 
 export interface TrainStepResult {
@@ -74,12 +80,14 @@ export interface TrainStep {
    *
    * @param images float32 `[pairs, 3, resolution, resolution]`, normalised; from 1 pair to a full batch.
    * @param inputIds int32 `[pairs, context]`, zero-padded.
+   * @param pairKeys int32 `[pairs, 2]`: keys of each pair's image and text. Two pairs with an equal key in one column
+   *   are not each other's negatives; -1 says that a row is no pair. Absent: every pair is a stranger to the others.
    */
   run(
     images: NdArray<'float32'>,
     inputIds: NdArray<'int32'>,
     learningRate: number,
-    choices?: StepChoices,
+    pairKeys?: NdArray<'int32'>,
   ): Promise<TrainStepResult>;
 
   /** Features of unit length, float32 `[n, embed]`, with the parameters of now and without dropout; any batch size. */

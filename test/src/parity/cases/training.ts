@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readSafetensors } from '@online-cnclip/checkpoint';
+import { type Collectives, localGroup } from '@online-cnclip/collectives';
 import type { NamedArrays, NdArray } from '@online-cnclip/foundation';
 import {
   gradientName,
@@ -10,7 +11,7 @@ import {
   parseVisionConfig,
 } from '@online-cnclip/network';
 import type { Runtime } from '@online-cnclip/runtime';
-import { createTrainStep, type LossKind, type OptimizerKind } from '@online-cnclip/training';
+import { createTrainStep, type LossKind, type OptimizerKind, type TrainStep } from '@online-cnclip/training';
 import { type ParityResult, type ParitySuite, readJson, relativeError } from '../case.ts';
 
 const LOSS_TOLERANCE = 1e-4;
@@ -48,10 +49,6 @@ export const training: ParitySuite = async function* ({ folder, runtime }) {
     if (!entry.isDirectory()) continue;
     const path = join(root, entry.name);
     const run = readJson<GoldenRun>(path, 'run.json');
-    if (run.ranks > 1) {
-      yield { name: `training/${entry.name}`, skipped: `${run.ranks} replicas: not part of this release` };
-      continue;
-    }
     const config = { vision: parseVisionConfig(run.vision), text: parseTextConfig(run.text) };
     const batches = await readSafetensors(join(path, 'batches.safetensors'));
     const golden = { name: `training/${entry.name}`, path, run, config, initial, batches };
@@ -89,18 +86,29 @@ function worstError(
 }
 
 async function firstGradients(golden: Case, runtime: Runtime): Promise<ParityResult> {
-  const { run, config, initial, batches } = golden;
-  const { loss, batch_size_per_rank: batchSize, freeze_vision: freezeVision } = run;
-  const program = await runtime.prepare(gradientProgram({ config, batchSize, loss, freezeVision }));
-  const batch = {
-    images: batches.get('images.0') as NdArray,
-    input_ids: batches.get('input_ids.0') as NdArray,
+  const { run, batches, initial } = golden;
+  const [images, inputIds] = [batches.get('images.0') as NdArray, batches.get('input_ids.0') as NdArray];
+  const outputs = await Promise.all(
+    localGroup(run.ranks).map(async (collectives) => {
+      const program = await prepareGradients(golden, runtime, collectives);
+      const share = {
+        images: shareOf(images, collectives.rank, run.ranks),
+        input_ids: shareOf(inputIds, collectives.rank, run.ranks),
+      };
+      const gradients = await program.run({ ...share, ...Object.fromEntries(initial) });
+      await program.dispose();
+      return gradients;
+    }),
+  );
+  const meanOf = (name: string): NdArray => {
+    const arrays = outputs.map((gradients) => gradients[gradientName(name)] as NdArray<'float32'>);
+    const [first = arrays[0] as NdArray<'float32'>] = arrays;
+    const sum = (i: number) => arrays.reduce((total, { data }) => total + (data[i] as number), 0);
+    return { ...first, data: first.data.map((_, i) => sum(i) / run.ranks) };
   };
-  const outputs = await program.run({ ...batch, ...Object.fromEntries(initial) });
-  await program.dispose();
   const expected = await readSafetensors(join(golden.path, 'gradients-step-0.safetensors'));
   const scaled = new Map([...expected].filter(([name]) => !name.endsWith('attention.self.key.bias')));
-  const error = worstError(scaled, (name) => outputs[gradientName(name)], true);
+  const error = worstError(scaled, meanOf, true);
   return {
     name: `${golden.name}: gradients of step 0`,
     error,
@@ -109,9 +117,19 @@ async function firstGradients(golden: Case, runtime: Runtime): Promise<ParityRes
   };
 }
 
-async function* wholeRun(golden: Case, runtime: Runtime): AsyncIterable<ParityResult> {
+function prepareGradients({ run, config }: Case, runtime: Runtime, collectives: Collectives) {
+  const { loss, batch_size_per_rank: batchSize, freeze_vision: freezeVision } = run;
+  const options = { config, batchSize, loss, freezeVision };
+  if (run.ranks === 1) return runtime.prepare(gradientProgram(options));
+  const { rank, worldSize } = collectives;
+  const replicas = { rank, worldSize, aggregate: true, featureGradientScale: 1, syncBatchNorm: false };
+  return runtime.prepare(gradientProgram({ ...options, replicas }), collectives);
+}
+
+/** The golden run as one of its replicas sees it. */
+function createReplica(golden: Case, runtime: Runtime, collectives: Collectives): Promise<TrainStep> {
   const { run, config, initial, batches } = golden;
-  const step = await createTrainStep({
+  return createTrainStep({
     config,
     parameters: initial,
     runtime,
@@ -128,19 +146,49 @@ async function* wholeRun(golden: Case, runtime: Runtime): AsyncIterable<ParityRe
       weightDecay: run.weight_decay,
       ...(run.max_grad_norm === null ? {} : { maxGradientNorm: run.max_grad_norm }),
     },
+    replicas: { collectives, aggregate: true, featureGradients: 'own', syncBatchNorm: false },
   });
+}
+
+/** A replica's share of a batch, which is rank 0's pairs, then rank 1's. */
+function shareOf<A extends NdArray>(array: A, rank: number, ranks: number): A {
+  const [rows = 0, ...rest] = array.shape;
+  const length = array.data.length / ranks;
+  const data = array.data.subarray(rank * length, (rank + 1) * length);
+  return { ...array, shape: [rows / ranks, ...rest], data };
+}
+
+async function* wholeRun(golden: Case, runtime: Runtime): AsyncIterable<ParityResult> {
+  const { run, batches } = golden;
+  const replicas = await Promise.all(
+    localGroup(run.ranks).map((collectives) => createReplica(golden, runtime, collectives)),
+  );
   let [lossError, scaleError] = [0, 0];
   for (const logged of run.log) {
     const images = batches.get(`images.${logged.step}`) as NdArray<'float32'>;
     const inputIds = batches.get(`input_ids.${logged.step}`) as NdArray<'int32'>;
-    const result = await step.run(images, inputIds, logged.lr);
-    lossError = Math.max(lossError, Math.abs(result.loss - logged.loss) / Math.abs(logged.loss));
-    scaleError = Math.max(scaleError, Math.abs(result.logitScale - logged.logit_scale) / logged.logit_scale);
+    const results = await Promise.all(
+      replicas.map((step, rank) =>
+        step.run(shareOf(images, rank, run.ranks), shareOf(inputIds, rank, run.ranks), logged.lr),
+      ),
+    );
+    for (const result of results) {
+      lossError = Math.max(lossError, Math.abs(result.loss - logged.loss) / Math.abs(logged.loss));
+      const scale = Math.abs(result.logitScale - logged.logit_scale) / logged.logit_scale;
+      scaleError = Math.max(scaleError, scale);
+    }
   }
-  const { parameters } = await step.state();
   const expected = await readSafetensors(join(golden.path, 'final.safetensors'));
-  const error = worstError(expected, (name) => parameters.get(name), run.optimizer === 'adamw');
-  await step.dispose();
+  let error = 0;
+  for (const step of replicas) {
+    const { parameters } = await step.state();
+    const adam = run.optimizer === 'adamw';
+    error = Math.max(
+      error,
+      worstError(expected, (name) => parameters.get(name), adam),
+    );
+    await step.dispose();
+  }
   const steps = `${run.log.length} steps`;
   yield {
     name: `${golden.name}: loss of ${steps}`,

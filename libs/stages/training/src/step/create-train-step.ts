@@ -1,20 +1,26 @@
+import { type Collectives, singleReplica } from '@online-cnclip/collectives';
 import { FailedPreconditionError, type NdArray } from '@online-cnclip/foundation';
 import {
-  dropoutSpecs,
-  gradientName,
-  gradientProgram,
   liveImageEncoderProgram,
   liveTextEncoderProgram,
   parameterSpecs,
+  type ReplicaOptions,
   trainableNames,
-  updateName,
 } from '@online-cnclip/network';
-import type { Executable, TensorSpec } from '@online-cnclip/runtime';
-import type { StepChoices, TrainState, TrainStep, TrainStepOptions, TrainStepResult } from '../train-step.ts';
+import type { Executable } from '@online-cnclip/runtime';
+import type {
+  ReplicaSettings,
+  TrainState,
+  TrainStep,
+  TrainStepOptions,
+  TrainStepResult,
+} from '../train-step.ts';
 import { Arena, layOut } from './arena.ts';
-import { dropoutMask } from './dropout-masks.ts';
+import { type BatchGradients, type BatchOutcome, trimPadding } from './batch-gradients.ts';
 import { fillBatch } from './fill-batch.ts';
 import { createOptimizer, type Optimizer } from './optimizer.ts';
+import { sharePairKeys } from './shared-pair-keys.ts';
+import { createWholeBatchGradients } from './whole-batch.ts';
 
 /** CLIP keeps the factor of the logits between 1 and 100. */
 const MIN_LOGIT_SCALE = 0;
@@ -22,7 +28,7 @@ const MAX_LOGIT_SCALE = 4.6052;
 
 /** Builds the programs of a training step and holds the model's parameters and the optimizer's state between steps. */
 export async function createTrainStep(options: TrainStepOptions): Promise<TrainStep> {
-  const { config, runtime, batchSize, loss, freezeVision } = options;
+  const { config, runtime, freezeVision } = options;
   const specs = parameterSpecs(config);
   const trained = new Set(trainableNames(config, freezeVision));
   const pick = (isWanted: (name: string) => boolean) =>
@@ -35,11 +41,50 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
   };
   arenas.trained.load(options.parameters, 'parameter');
   arenas.fixed.load(options.parameters, 'parameter');
-  const gradient = await runtime.prepare(gradientProgram({ config, batchSize, loss, freezeVision }));
+  await options.replicas?.collectives.broadcast(arenas.trained.data, 0);
+  await options.replicas?.collectives.broadcast(arenas.fixed.data, 0);
+  const parameters = new Map(
+    [...specs.keys()].map((name) => [
+      name,
+      (arenas.trained.tensors.get(name) ?? arenas.fixed.tensors.get(name)) as NdArray<'float32'>,
+    ]),
+  );
+  const gradients = await createBatchGradients(options, parameters, arenas.gradients);
   const optimizer = await createOptimizer(runtime, options.optimizer, trainedLayout);
   // The starting values are in the arenas now: holding on to the caller's copy would cost as much again.
   const { parameters: _, ...settings } = options;
-  return new RunningTrainStep(settings, arenas, gradient, optimizer);
+  return new RunningTrainStep(settings, arenas, parameters, gradients, optimizer);
+}
+
+function createBatchGradients(
+  { config, runtime, batchSize, loss, freezeVision, replicas }: TrainStepOptions,
+  parameters: ReadonlyMap<string, NdArray<'float32'>>,
+  gradients: Arena,
+): Promise<BatchGradients> {
+  const collectives = replicas?.collectives ?? singleReplica();
+  return createWholeBatchGradients({
+    config,
+    runtime,
+    batchSize,
+    loss,
+    freezeVision,
+    collectives,
+    replicas: replicas && replicaOptions(replicas),
+    parameters,
+    gradients,
+  });
+}
+
+/** Absent for a group of one, whose programs have nothing to exchange. */
+function replicaOptions({
+  collectives: { rank, worldSize },
+  aggregate,
+  featureGradients,
+  syncBatchNorm,
+}: ReplicaSettings): ReplicaOptions | undefined {
+  if (worldSize === 1) return undefined;
+  const featureGradientScale = featureGradients === 'all' && aggregate ? worldSize : 1;
+  return { rank, worldSize, aggregate, featureGradientScale, syncBatchNorm };
 }
 
 interface Arenas {
@@ -54,63 +99,57 @@ type StepSettings = Omit<TrainStepOptions, 'parameters'>;
 class RunningTrainStep implements TrainStep {
   readonly #options: StepSettings;
   readonly #arenas: Arenas;
-  readonly #gradient: Executable;
-  readonly #optimizer: Optimizer;
   /** Every tensor of the model, in the order of the specs. */
   readonly #parameters: ReadonlyMap<string, NdArray<'float32'>>;
-  readonly #gradientOutputs: Readonly<Record<string, NdArray>>;
+  readonly #gradients: BatchGradients;
+  readonly #optimizer: Optimizer;
+  readonly #collectives: Collectives;
   readonly #encoders = new Map<'image' | 'text', Promise<Executable>>();
-  /** The gradient program with masks, by its batch size: prepared when the first batch needs it. */
-  readonly #masked = new Map<number, Promise<Executable>>();
   #isBusy = false;
 
-  constructor(options: StepSettings, arenas: Arenas, gradient: Executable, optimizer: Optimizer) {
+  constructor(
+    options: StepSettings,
+    arenas: Arenas,
+    parameters: ReadonlyMap<string, NdArray<'float32'>>,
+    gradients: BatchGradients,
+    optimizer: Optimizer,
+  ) {
     this.#options = options;
     this.#arenas = arenas;
-    this.#gradient = gradient;
+    this.#parameters = parameters;
+    this.#gradients = gradients;
     this.#optimizer = optimizer;
-    const { trained, gradients, fixed } = arenas;
-    this.#parameters = new Map(
-      [...parameterSpecs(options.config).keys()].map((name) => [
-        name,
-        (trained.tensors.get(name) ?? fixed.tensors.get(name)) as NdArray<'float32'>,
-      ]),
-    );
-    this.#gradientOutputs = Object.fromEntries(
-      [...gradients.tensors].map(([name, tensor]) => [gradientName(name), tensor]),
-    );
+    this.#collectives = options.replicas?.collectives ?? singleReplica();
   }
 
   run(
     images: NdArray<'float32'>,
     inputIds: NdArray<'int32'>,
     learningRate: number,
-    { pairKeys, draw = this.#optimizer.step }: StepChoices = {},
+    pairKeys?: NdArray<'int32'>,
   ): Promise<TrainStepResult> {
     return this.#exclusively(async () => {
-      const { batchSize, largestBatch = batchSize, contextLength } = this.#options;
-      const rows = (images.shape[0] ?? 0) <= batchSize ? batchSize : largestBatch;
-      const batch = fillBatch({ images, inputIds, pairKeys }, { batchSize, rows, contextLength });
-      const ids = trimPadding(batch.inputIds);
-      const keys = batch.pairKeys && { pair_keys: batch.pairKeys };
-      const gradient = keys ? await this.#maskedGradient(rows) : this.#gradient;
-      const dropout = this.#dropoutMasks(rows, ids.shape[1] as number, draw);
-      const outputs = await gradient.run(
-        { images: batch.images, input_ids: ids, ...dropout, ...keys, ...this.#weights() },
-        this.#gradientOutputs,
-      );
-      const value = (name: string) => Number(outputs[name]?.data[0]);
-      const result = {
-        loss: value('loss'),
-        imageToTextAccuracy: value('image_to_text_accuracy'),
-        textToImageAccuracy: value('text_to_image_accuracy'),
-      };
+      const { batchSize, contextLength, seed, replicas } = this.#options;
+      const { rank, worldSize } = this.#collectives;
+      const { step } = this.#optimizer;
+      const batch = fillBatch({ images, inputIds, pairKeys }, batchSize, contextLength, rank);
+      const aggregate = replicas?.aggregate ?? false;
+      const outcome = await this.#gradients.run({
+        images: batch.images,
+        inputIds: batch.inputIds,
+        pairKeys: await sharePairKeys(batch.pairKeys, this.#collectives, batchSize, aggregate),
+        dropout: { seed, step },
+        lossScale: 1,
+      });
+      const result = await this.#overReplicas(outcome);
       if (!Number.isFinite(result.loss))
         throw new FailedPreconditionError(
-          `the loss of step ${this.#optimizer.step} is ${result.loss}; lower the learning rate (${learningRate}) or check the data`,
+          `the loss of step ${step} is ${result.loss}; lower the learning rate (${learningRate}) or check the data`,
         );
-      await this.#optimizer.update(this.#arenas.trained, this.#arenas.gradients, learningRate);
-      this.#updateRunningStatistics(outputs);
+      const { trained, gradients } = this.#arenas;
+      await this.#collectives.allReduceSum(gradients.data);
+      await this.#optimizer.update(trained, gradients, learningRate, 1 / worldSize);
+      await this.#updateRunningStatistics(outcome.statistics);
       return { ...result, logitScale: this.#clampLogitScale() };
     });
   }
@@ -142,8 +181,7 @@ class RunningTrainStep implements TrainStep {
   }
 
   async dispose(): Promise<void> {
-    await this.#gradient.dispose();
-    for (const gradient of this.#masked.values()) await (await gradient).dispose();
+    await this.#gradients.dispose();
     await this.#optimizer.dispose();
     for (const encoder of this.#encoders.values()) await (await encoder).dispose();
   }
@@ -158,34 +196,8 @@ class RunningTrainStep implements TrainStep {
     }
   }
 
-  #maskedGradient(batchSize: number): Promise<Executable> {
-    const { config, loss, freezeVision, runtime } = this.#options;
-    const program = gradientProgram({ config, batchSize, loss, freezeVision, masked: true });
-    const gradient = this.#masked.get(batchSize) ?? runtime.prepare(program);
-    this.#masked.set(batchSize, gradient);
-    return gradient;
-  }
-
   #weights(): Record<string, NdArray> {
     return Object.fromEntries(this.#parameters);
-  }
-
-  /** Masks of this step, by the seed and the number of the draw: a resumed run draws the same. */
-  #dropoutMasks(rows: number, length: number, draw: number): Record<string, NdArray> {
-    const { config, seed } = this.#options;
-    const { hidden, attention } = dropoutSpecs(config, rows);
-    const maskOf = (spec: TensorSpec, rate: number, site: number) =>
-      dropoutMask(
-        spec.shape.map((size) => (typeof size === 'number' ? size : length)),
-        rate,
-        seed,
-        draw,
-        site,
-      );
-    return {
-      ...(hidden ? { [hidden.name]: maskOf(hidden, config.text.hiddenDropout, 0) } : {}),
-      ...(attention ? { [attention.name]: maskOf(attention, config.text.attentionDropout, 1) } : {}),
-    };
   }
 
   async #encode(tower: 'image' | 'text', inputs: Record<string, NdArray>): Promise<NdArray<'float32'>> {
@@ -198,11 +210,23 @@ class RunningTrainStep implements TrainStep {
     return outputs['normalized'] as NdArray<'float32'>;
   }
 
-  #updateRunningStatistics(outputs: Readonly<Record<string, NdArray>>): void {
-    for (const [name, tensor] of this.#arenas.fixed.tensors) {
-      const update = outputs[updateName(name)];
-      if (update) tensor.data.set(update.data as Float32Array);
-    }
+  /** Of each replica's own loss the mean; a loss over all pairs is the same on each. */
+  async #overReplicas({ loss, imageToTextAccuracy, textToImageAccuracy }: BatchOutcome) {
+    const { worldSize } = this.#collectives;
+    if (worldSize === 1 || this.#options.replicas?.aggregate)
+      return { loss, imageToTextAccuracy, textToImageAccuracy };
+    const sums = Float32Array.of(loss, imageToTextAccuracy, textToImageAccuracy);
+    await this.#collectives.allReduceSum(sums);
+    const [meanLoss = 0, imageToText = 0, textToImage = 0] = sums.map((sum) => sum / worldSize);
+    return { loss: meanLoss, imageToTextAccuracy: imageToText, textToImageAccuracy: textToImage };
+  }
+
+  /** Without shared statistics each replica has its own: rank 0's are everyone's, as torch's DDP has it. */
+  async #updateRunningStatistics(statistics: ReadonlyMap<string, Float32Array>): Promise<void> {
+    if (statistics.size === 0) return;
+    const { fixed } = this.#arenas;
+    for (const [name, values] of statistics) fixed.tensors.get(name)?.data.set(values);
+    if (!this.#options.replicas?.syncBatchNorm) await this.#collectives.broadcast(fixed.data, 0);
   }
 
   #clampLogitScale(): number {
@@ -210,21 +234,4 @@ class RunningTrainStep implements TrainStep {
     data[0] = Math.min(MAX_LOGIT_SCALE, Math.max(MIN_LOGIT_SCALE, data[0] as number));
     return data[0];
   }
-}
-
-/** Without the columns that are padding in every row: the model masks padding, so its answers are the same. */
-function trimPadding(inputIds: NdArray<'int32'>): NdArray<'int32'> {
-  const [rows = 0, columns = 0] = inputIds.shape;
-  const { data } = inputIds;
-  let length = columns;
-  const isPadding = (column: number) => {
-    for (let row = 0; row < rows; row++) if (data[row * columns + column] !== 0) return false;
-    return true;
-  };
-  while (length > 1 && isPadding(length - 1)) length--;
-  if (length === columns) return inputIds;
-  const trimmed = new Int32Array(rows * length);
-  for (let row = 0; row < rows; row++)
-    trimmed.set(data.subarray(row * columns, row * columns + length), row * length);
-  return { dtype: 'int32', shape: [rows, length], data: trimmed };
 }

@@ -16,8 +16,12 @@ export interface Optimizer {
   readonly expAvgSq: Arena;
   /** Updates made so far; set when a state is restored. */
   step: number;
-  /** Uses the gradients up: their arena's content is undefined afterwards. */
-  update(parameters: Arena, gradients: Arena, learningRate: number): Promise<void>;
+  /**
+   * Uses the gradients up: their arena's content is undefined afterwards.
+   *
+   * @param gradientScale what the arena's content is to be multiplied by to be the gradient
+   */
+  update(parameters: Arena, gradients: Arena, learningRate: number, gradientScale: number): Promise<void>;
   dispose(): Promise<void>;
 }
 
@@ -87,9 +91,14 @@ class AdamW implements Optimizer {
     this.#executable = executable;
   }
 
-  async update(parameters: Arena, gradients: Arena, learningRate: number): Promise<void> {
+  async update(
+    parameters: Arena,
+    gradients: Arena,
+    learningRate: number,
+    gradientScale: number,
+  ): Promise<void> {
     this.step++;
-    const inputsOf = momentInputs(this.#options, this, this.step, 1);
+    const inputsOf = momentInputs(this.#options, this, this.step, gradientScale);
     const { decayStart, length } = parameters.layout;
     const updateRun = (weightDecay: number) => (run: Run) => {
       const inputs = inputsOf(run, parameters, gradients, weightDecay);
@@ -127,9 +136,15 @@ class Lamb implements Optimizer {
     this.#executables = executables;
   }
 
-  async update(parameters: Arena, gradients: Arena, learningRate: number): Promise<void> {
+  async update(
+    parameters: Arena,
+    gradients: Arena,
+    learningRate: number,
+    gradientScale: number,
+  ): Promise<void> {
     this.step++;
-    const inputsOf = momentInputs(this.#options, this, this.step, await this.#gradientScale(gradients));
+    const scale = await this.#clippedScale(gradients, gradientScale);
+    const inputsOf = momentInputs(this.#options, this, this.step, scale);
     const { entries, decayStart } = parameters.layout;
     const { weightDecay } = this.#options;
     // The update takes the gradient's place, so that it need not be computed twice.
@@ -161,16 +176,17 @@ class Lamb implements Optimizer {
   }
 
   /** Clips the global norm of all gradients. */
-  async #gradientScale(gradients: Arena): Promise<number> {
+  async #clippedScale(gradients: Arena, gradientScale: number): Promise<number> {
     const { maxGradientNorm } = this.#options;
-    if (maxGradientNorm === undefined) return 1;
+    if (maxGradientNorm === undefined) return gradientScale;
     const sums = await Promise.all(
       [...chunks(0, gradients.layout.length)].map((run) =>
         this.#executables.square.run({ x: gradients.slice(...run) }),
       ),
     );
-    const norm = Math.sqrt(sums.reduce((total, outputs) => total + scalarOf(outputs, 'square'), 0));
-    return norm > maxGradientNorm ? maxGradientNorm / norm : 1;
+    const square = sums.reduce((total, outputs) => total + scalarOf(outputs, 'square'), 0);
+    const norm = Math.sqrt(square) * gradientScale;
+    return norm > maxGradientNorm ? (gradientScale * maxGradientNorm) / norm : gradientScale;
   }
 
   async dispose(): Promise<void> {

@@ -1,0 +1,84 @@
+import { float32, type NdArray } from '@online-cnclip/foundation';
+import { bufferNames, gradientName, gradientProgram, LOSS_SCALE, updateName } from '@online-cnclip/network';
+import type { Executable } from '@online-cnclip/runtime';
+import {
+  type BatchGradients,
+  type BatchOutcome,
+  type GradientBatch,
+  type GradientSettings,
+  globalRows,
+  outcomeOf,
+  trimPadding,
+} from './batch-gradients.ts';
+import { dropoutMasks } from './dropout-masks.ts';
+
+/** Gradients of a batch in one forward and backward pass. */
+export async function createWholeBatchGradients(settings: GradientSettings): Promise<BatchGradients> {
+  return new WholeBatchGradients(settings, await prepare(settings, false));
+}
+
+function prepare(settings: GradientSettings, masked: boolean): Promise<Executable> {
+  const { config, runtime, batchSize, loss, freezeVision, replicas, collectives } = settings;
+  const program = gradientProgram({
+    config,
+    batchSize,
+    loss,
+    freezeVision,
+    ...(masked && { masked }),
+    ...(replicas && { replicas }),
+  });
+  const exchanges = replicas?.aggregate || replicas?.syncBatchNorm;
+  return runtime.prepare(program, exchanges ? collectives : undefined);
+}
+
+class WholeBatchGradients implements BatchGradients {
+  readonly #settings: GradientSettings;
+  readonly #plain: Executable;
+  /** The program with masks: prepared when the first batch needs them. */
+  #masked: Promise<Executable> | undefined;
+  readonly #outputs: Readonly<Record<string, NdArray>>;
+  readonly #buffers: readonly string[];
+
+  constructor(settings: GradientSettings, plain: Executable) {
+    this.#settings = settings;
+    this.#plain = plain;
+    this.#outputs = Object.fromEntries(
+      [...settings.gradients.tensors].map(([name, tensor]) => [gradientName(name), tensor]),
+    );
+    this.#buffers = [...bufferNames(settings.config)];
+  }
+
+  async run(batch: GradientBatch): Promise<BatchOutcome> {
+    const { config, batchSize, replicas, parameters } = this.#settings;
+    const ids = trimPadding(batch.inputIds);
+    const length = ids.shape[1] as number;
+    const executable = batch.pairKeys ? await this.#withMasks() : this.#plain;
+    const outputs = await executable.run(
+      {
+        images: batch.images,
+        input_ids: ids,
+        ...dropoutMasks(config, globalRows(replicas, 0, batchSize), length, batch.dropout),
+        ...(batch.pairKeys && { pair_keys: batch.pairKeys }),
+        [LOSS_SCALE.name]: float32([], Float32Array.of(batch.lossScale)),
+        ...Object.fromEntries(parameters),
+      },
+      this.#outputs,
+    );
+    const statistics = new Map<string, Float32Array>();
+    for (const name of this.#buffers) {
+      const update = outputs[updateName(name)];
+      if (update) statistics.set(name, update.data as Float32Array);
+    }
+    return outcomeOf(outputs, statistics);
+  }
+
+  async dispose(): Promise<void> {
+    await this.#plain.dispose();
+    await (await this.#masked)?.dispose();
+  }
+
+  #withMasks(): Promise<Executable> {
+    this.#masked ??= prepare(this.#settings, true);
+    return this.#masked;
+  }
+}
