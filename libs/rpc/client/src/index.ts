@@ -1,3 +1,4 @@
 export type { CallOptions } from './call-options.ts';
 export * from './client.ts';
 export * from './clients.ts';
+export * from './health.ts';

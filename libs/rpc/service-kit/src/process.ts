@@ -39,7 +39,7 @@ export interface ProcessOptions<S extends Settings & ProcessSettings> {
   readonly name: string;
   /** The settings that every process has, and the service's own. */
   readonly settings: S;
-  /** `process.env`, which only a `main.ts` reads. */
+  /** The environment variables, which only a `main.ts` reads. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** `process.argv.slice(2)`. */
   readonly flags: readonly string[];
