@@ -3,13 +3,15 @@ import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { Client, credentials } from '@grpc/grpc-js';
+import { createHealthClient, type HealthClient } from '@online-cnclip/client';
 import { EncoderServiceService } from '@online-cnclip/contracts/encoder/v1';
-import { silentLogger } from '@online-cnclip/foundation';
+import { silentLogger, UnavailableError } from '@online-cnclip/foundation';
 import { createService, type Handlers, HEALTH_SERVICE, implement, LIVENESS, type Service } from './index.ts';
 
 const ENCODER = 'onlinecnclip.encoder.v1.EncoderService';
 let service: Service;
 let client: Client;
+let health: HealthClient;
 
 before(async () => {
   const handlers = {} as Handlers<typeof EncoderServiceService>;
@@ -20,10 +22,13 @@ before(async () => {
     logger: silentLogger,
     implementations: [implement(EncoderServiceService, handlers)],
   });
-  client = new Client(await service.listen('127.0.0.1:0'), credentials.createInsecure());
+  const address = await service.listen('127.0.0.1:0');
+  client = new Client(address, credentials.createInsecure());
+  health = createHealthClient(address);
 });
 after(async () => {
   client.close();
+  health.close();
   await service.close();
 });
 
@@ -121,4 +126,16 @@ test('liveness is SERVING whatever the service waits for', async () => {
     service.health.setServing(serving);
     assert.equal(await check(LIVENESS), SERVING);
   }
+});
+
+test('the client of grpc.health.v1 tells what the service says, and that nobody answers', async () => {
+  const before = service.health.serving;
+  service.health.setServing(false);
+  assert.equal(await health.isServing(), false);
+  service.health.setServing(true);
+  assert.equal(await health.isServing(), true);
+  service.health.setServing(before);
+  const nobody = createHealthClient('127.0.0.1:1');
+  await assert.rejects(nobody.isServing(), UnavailableError);
+  nobody.close();
 });
