@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { LoadModelRequest } from '@online-cnclip/contracts/encoder/v1';
 import { readEmojiCatalogue } from '../emoji/catalogue.ts';
 import { type Splits, splitEmoji } from '../emoji/splits.ts';
@@ -5,6 +6,7 @@ import { folderTrials, type Gallery, heldOutTrials, type Trial } from '../galler
 import type { DemoReport, RecallReport } from '../report.ts';
 import { type JobContext, timed } from './context.ts';
 import { makeDataset } from './dataset.ts';
+import { GALLERIES_FOLDER, writeGalleryPictures } from './gallery-pictures.ts';
 import { encodeGallery, fillIndex, rankTrial } from './ranking.ts';
 import { CONTEXT_LENGTH, findTrainedModel, TEXT_MODEL, trainModel, VISION_MODEL } from './training.ts';
 
@@ -36,6 +38,7 @@ export async function runMainJob(context: JobContext, options: MainJobOptions): 
   const own = options.gallery && (await folderTrials(options.gallery, catalogue, splits));
   if (own) for (const reason of own.skipped) context.progress.note(`left out: ${reason}`);
   const trials = own ? own.trials : await heldOutTrials(splits);
+  await writeGalleryPictures(join(options.dataFolder, GALLERIES_FOLDER), trials);
 
   const reusable = own ? await findTrainedModel(context) : undefined;
   if (reusable) context.progress.note(`using the model trained before: ${reusable}`);
