@@ -1,3 +1,10 @@
+import {
+  DEVICES,
+  type Device,
+  RUNTIME_NAMES,
+  type RuntimeChoice,
+  type RuntimeName,
+} from '@online-cnclip/runtime';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 
 // Values of options, checked where they are read: commander names the option, these say what is wrong.
@@ -44,3 +51,43 @@ export const threadsOption = (command: Command): void =>
   countOption(command, '--threads <n>', 'ours: threads to compute with [as many as there are cores]', {
     most: 1024,
   });
+
+/** What onnxruntime computes on. */
+export const deviceOption = (command: Command): Command =>
+  command.addOption(
+    new Option('--device <name>', 'ours: what onnxruntime computes on').choices(DEVICES).default('cpu'),
+  );
+
+export interface RuntimeOptions {
+  readonly runtime: RuntimeName;
+  readonly device: Device;
+  readonly tfjsNodeFolder?: string;
+  readonly allowCpu?: boolean;
+  readonly threads?: number;
+}
+
+/** What a training computes with, and on. */
+export function runtimeOptions(command: Command): void {
+  command.addOption(
+    new Option('--runtime <name>', 'ours: what computes; tfjs-node-gpu is TensorFlow on a GPU')
+      .choices(RUNTIME_NAMES)
+      .default('onnxruntime'),
+  );
+  deviceOption(command)
+    .option('--tfjs-node-folder <path>', 'ours: what `node scripts/build-tfjs-node.mjs gpu` printed')
+    .option('--allow-cpu', 'ours: let tfjs-node-gpu compute on the CPU where it sees no GPU');
+  threadsOption(command);
+}
+
+/** The part of a command's options that chooses the runtime, and the rest. */
+export function takeRuntimeOptions<T extends object>(given: RuntimeOptions & T): readonly [RuntimeChoice, T] {
+  const { runtime, device, tfjsNodeFolder, allowCpu, threads, ...rest } = given;
+  const choice = {
+    runtime,
+    device,
+    ...(tfjsNodeFolder === undefined ? {} : { tfjsNodeFolder }),
+    ...(allowCpu === undefined ? {} : { allowCpu }),
+    ...(threads === undefined ? {} : { threads }),
+  };
+  return [choice, rest as unknown as T];
+}

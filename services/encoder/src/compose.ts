@@ -38,7 +38,7 @@ export async function composeEncoder(context: CompositionContext<EncoderConfig>)
 }
 
 function loaderOf(
-  { vocabulary, computeThreads, decodeThreads }: EncoderConfig,
+  { vocabulary, computeThreads, decodeThreads, device }: EncoderConfig,
   onBatch: ReturnType<typeof observeBatches>,
 ): ModelHostOptions['load'] {
   return ({ absolutePath, ...request }) =>
@@ -46,7 +46,8 @@ function loaderOf(
       ...request,
       path: absolutePath,
       vocabularyPath: vocabulary,
-      createRuntime: () => createOnnxRuntime(computeThreads === undefined ? {} : { threads: computeThreads }),
+      createRuntime: () =>
+        createOnnxRuntime({ device, ...(computeThreads === undefined ? {} : { threads: computeThreads }) }),
       decodeThreads,
       onBatch,
     });

@@ -1,5 +1,6 @@
 import { MAX_CONTEXT_LENGTH, MIN_CONTEXT_LENGTH } from '@online-cnclip/encoding';
 import { setting } from '@online-cnclip/foundation';
+import { DEVICES } from '@online-cnclip/runtime';
 import { environmentName, serviceSettings } from '@online-cnclip/service-kit';
 import { z } from 'zod';
 
@@ -49,6 +50,13 @@ export const encoderSettings = {
   computeThreads: setting(
     environment('COMPUTE_THREADS'),
     threads.describe('threads that a tower computes with; none: as many as there are cores'),
+  ),
+  device: setting(
+    environment('DEVICE'),
+    z
+      .enum(DEVICES)
+      .default('cpu')
+      .describe('what the towers are computed on; cuda needs the CUDA files of onnxruntime'),
   ),
   decodeThreads: setting(
     environment('DECODE_THREADS'),

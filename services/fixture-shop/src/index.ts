@@ -1,1 +1,2 @@
-export {};
+export type { Fault, FaultRule } from './faults.ts';
+export type { RecordedInput, RecordedRequest } from './record.ts';

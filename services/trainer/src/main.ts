@@ -1,13 +1,12 @@
 // Composition root of the trainer: the only file of this service that reads the environment.
 import { mkdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { runMain } from '@online-cnclip/service-kit';
 import { DataRoot } from './data-root.ts';
 import { trainerService } from './handlers.ts';
 import { RunStore } from './runs/run-store.ts';
 import { Runs } from './runs/runs.ts';
-import { trainerSettings } from './settings.ts';
+import { runtimeChoice, trainerSettings } from './settings.ts';
 import { observeRuns } from './telemetry.ts';
 import { processLauncher } from './training/launch-training.ts';
 
@@ -23,7 +22,7 @@ await runMain({
     mkdirSync(config.dataFolder, { recursive: true });
     const root = new DataRoot(config.dataFolder);
     const launcher = processLauncher({
-      threads: config.threads || availableParallelism(),
+      runtime: runtimeChoice(config),
       environment: process.env,
     });
     const runs = await Runs.open({

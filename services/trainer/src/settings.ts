@@ -1,4 +1,6 @@
-import { setting } from '@online-cnclip/foundation';
+import { availableParallelism } from 'node:os';
+import { type ConfigOf, setting } from '@online-cnclip/foundation';
+import { DEVICES, RUNTIME_NAMES, type RuntimeChoice } from '@online-cnclip/runtime';
 import { environmentName, serviceSettings } from '@online-cnclip/service-kit';
 import { z } from 'zod';
 
@@ -20,4 +22,34 @@ export const trainerSettings = {
       .default(0)
       .describe('threads that a training step computes with; 0: as many as there are cores'),
   ),
+  runtime: setting(
+    environmentName(NAME, 'RUNTIME'),
+    z
+      .enum(RUNTIME_NAMES)
+      .default('onnxruntime')
+      .describe('what training computes with; tfjs-node-gpu is TensorFlow on a GPU'),
+  ),
+  device: setting(
+    environmentName(NAME, 'DEVICE'),
+    z.enum(DEVICES).default('cpu').describe('what onnxruntime computes on'),
+  ),
+  tfjsNodeFolder: setting(
+    environmentName(NAME, 'TFJS_NODE_FOLDER'),
+    z.string().min(1).optional().describe('what `node scripts/build-tfjs-node.mjs gpu` printed'),
+  ),
+  allowCpu: setting(
+    environmentName(NAME, 'ALLOW_CPU'),
+    z.stringbool().default(false).describe('let tfjs-node-gpu compute on the CPU where it sees no GPU'),
+  ),
 } as const;
+
+export function runtimeChoice(config: ConfigOf<typeof trainerSettings>): RuntimeChoice {
+  const { runtime, device, tfjsNodeFolder, allowCpu, threads } = config;
+  return {
+    runtime,
+    device,
+    allowCpu,
+    threads: threads || availableParallelism(),
+    ...(tfjsNodeFolder === undefined ? {} : { tfjsNodeFolder }),
+  };
+}

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { messageOf, NotFoundError } from '@online-cnclip/foundation';
-import { createOnnxRuntime } from '@online-cnclip/runtime';
+import { createOnnxRuntime, type Runtime } from '@online-cnclip/runtime';
 import type { ParityResult, ParitySuite, SkippedCase } from './case.ts';
 import { augmentation } from './cases/augmentation.ts';
 import { dataset } from './cases/dataset.ts';
@@ -28,13 +28,20 @@ export interface FailedSuite {
   readonly failure: string;
 }
 
-/** Runs the suite of every folder in a golden set; a folder that no suite knows is a failure, not an omission. */
-export async function* runParity(folder: string): AsyncIterable<ParityResult | SkippedCase | FailedSuite> {
+/**
+ * Runs the suite of every folder in a golden set; a folder that no suite knows is a failure, not an omission.
+ *
+ * @param given what computes; absent: onnxruntime, for this run only.
+ */
+export async function* runParity(
+  folder: string,
+  given?: Runtime,
+): AsyncIterable<ParityResult | SkippedCase | FailedSuite> {
   if (!existsSync(folder)) throw new NotFoundError('no such golden folder', { place: folder });
   const present = readdirSync(folder, { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
     .map((entry) => entry.name);
-  const runtime = createOnnxRuntime();
+  const runtime = given ?? createOnnxRuntime();
   try {
     for (const name of present) {
       const suite = SUITES[name];
@@ -42,7 +49,7 @@ export async function* runParity(folder: string): AsyncIterable<ParityResult | S
       else yield* guarded(name, suite({ folder, runtime }));
     }
   } finally {
-    await runtime.dispose();
+    if (!given) await runtime.dispose();
   }
 }
 

@@ -17,6 +17,7 @@ async function prepare(request: Extract<Request, { kind: 'prepare' }>): Promise<
     // A memory pattern is planned for one set of sizes and holds on to the largest: 4 GB more in a train step.
     enableMemPattern: false,
     enableCpuMemArena: request.arena,
+    executionProviders: [request.device],
     externalData: request.external.map(({ path, data }) => ({ path, data: asBytes(data) })),
     ...(request.profilePrefix === undefined
       ? {}

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { float32, InvalidInputError, int32, type NdArray } from '@online-cnclip/foundation';
+import { float32, InvalidInputError, int32, type NdArray, UnsupportedError } from '@online-cnclip/foundation';
 import { add, matMul, mul, relu, softmax, sum, type Tensor, type Tensor2D } from '@tensorflow/tfjs-core';
 import { createOnnxRuntime, type Program, sharedZeros } from './index.ts';
 
@@ -94,4 +94,22 @@ test('the event loop stays free while a graph runs', async () => {
   await executable.run({ x: float32([700, 700], new Float32Array(490_000).fill(0.1)) });
   clearInterval(timer);
   assert.ok(ticks > 3, `${ticks} timer ticks during the run`);
+});
+
+test('a device that cannot be computed on is refused, never replaced', async (t) => {
+  const cuda = createOnnxRuntime({ device: 'cuda', threads: 1 });
+  t.after(() => cuda.dispose());
+  const program: Program = {
+    name: 'double',
+    inputs: [{ name: 'x', dtype: 'float32', shape: [1] }],
+    build: (tensors) => ({ y: mul(at(tensors, 'x'), 2) }),
+  };
+  const outcome = await cuda.prepare(program).then(
+    async (executable) => (await executable.run({ x: float32([1], Float32Array.of(3)) }))['y']?.data[0],
+    (error: unknown) => error,
+  );
+  // On a machine with a GPU and its files it computes.
+  if (outcome === 6) return;
+  assert.ok(outcome instanceof UnsupportedError, String(outcome));
+  assert.match(outcome.message, /^device: .*cannot compute on "cuda"/);
 });

@@ -1,10 +1,11 @@
 import { availableParallelism } from 'node:os';
-import type { NdArray } from '@online-cnclip/foundation';
+import { type NdArray, UnsupportedError } from '@online-cnclip/foundation';
 import { type Program, trace, traceStages } from '@online-cnclip/tracer';
+import { checkedInput } from './checked-input.ts';
 import { ComputeThread } from './compute-thread-client.ts';
 import type { Executable, ReplicaExchange, Runtime } from './program.ts';
 import type { ArrayMessage } from './protocol.ts';
-import { checkedInput, writeInto } from './run-arrays.ts';
+import { writeInto } from './run-arrays.ts';
 import { isShared } from './shared-memory.ts';
 import { stagedExecutable } from './staged-executable.ts';
 
@@ -17,18 +18,21 @@ export interface OnnxRuntimeOptions {
    * memory in the same time.
    */
   readonly arena?: boolean;
+  /** What it computes on (default: the CPU). `cuda` is a GPU of NVIDIA's, where the installed onnxruntime has that provider. */
+  readonly device?: 'cpu' | 'cuda';
   /** Writes onnxruntime's profile of every program to `<prefix>_*.json` (for the benchmark). */
   readonly profilePrefix?: string;
 }
 
 /**
- * Runs programs as ONNX graphs on onnxruntime's CPU provider, in a thread of its own: the caller's event loop stays
- * free. Programs of one runtime share that thread and run one after the other.
+ * Runs programs as ONNX graphs on onnxruntime, in a thread of its own: the caller's event loop stays free. Programs of one
+ * runtime share that thread and run one after the other.
+ * Preparing the first program throws an UnsupportedError when the installed onnxruntime cannot compute on the device.
  */
 export function createOnnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
   const thread = new ComputeThread();
   const threads = options.threads ?? availableParallelism();
-  const arena = options.arena ?? true;
+  const { arena = true, device = 'cpu' } = options;
   let sessions = 0;
   const load = async (
     name: string,
@@ -38,7 +42,10 @@ export function createOnnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
     const session = sessions++;
     const { profilePrefix } = options;
     const profile = profilePrefix === undefined ? {} : { profilePrefix: `${profilePrefix}-${name}` };
-    await thread.ask({ kind: 'prepare', session, model, external, threads, arena, ...profile });
+    const request = { kind: 'prepare', session, model, external, threads, arena, device } as const;
+    await thread.ask({ ...request, ...profile }).catch((error: unknown) => {
+      throw explained(error, device);
+    });
     return session;
   };
   return {
@@ -61,6 +68,16 @@ export function createOnnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
   };
 }
 
+/** What onnxruntime says of a provider that it cannot load, and of one without a GPU, is about its files. */
+function explained(cause: unknown, device: 'cpu' | 'cuda'): unknown {
+  if (device === 'cpu') return cause;
+  return new UnsupportedError(
+    'the installed onnxruntime-node cannot compute on "cuda": it needs an NVIDIA GPU with its driver, CUDA 12 with cuDNN 9, and the ' +
+      'CUDA files of onnxruntime-node (ONNXRUNTIME_NODE_INSTALL=cuda12 npm rebuild onnxruntime-node)',
+    { place: 'device', cause },
+  );
+}
+
 function executable(
   thread: ComputeThread,
   session: number,
@@ -69,7 +86,9 @@ function executable(
 ): Executable {
   return {
     async run(inputs, into = {}) {
-      const feeds = program.inputs.map((spec) => checkedInput(program.name, spec, inputs[spec.name]));
+      const feeds = program.inputs.map(
+        (spec): ArrayMessage => ({ name: spec.name, ...checkedInput(program.name, spec, inputs[spec.name]) }),
+      );
       const isInPlace = ([, array]: [string, NdArray]) => isShared(array);
       const fetches = Object.entries(into)
         .filter(isInPlace)

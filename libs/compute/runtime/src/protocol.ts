@@ -18,6 +18,7 @@ export type Request =
       readonly external: readonly { readonly path: string; readonly data: Elements }[];
       readonly threads: number;
       readonly arena: boolean;
+      readonly device: 'cpu' | 'cuda';
       readonly profilePrefix?: string;
     }
   | {

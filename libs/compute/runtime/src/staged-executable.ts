@@ -1,9 +1,10 @@
 import { type NdArray, sizeOf } from '@online-cnclip/foundation';
 import type { Program, TracedCollective, TracedStage } from '@online-cnclip/tracer';
+import { checkedInput } from './checked-input.ts';
 import type { ComputeThread } from './compute-thread-client.ts';
 import type { Executable, ReplicaExchange } from './program.ts';
 import type { ArrayMessage } from './protocol.ts';
-import { checkedInput, writeInto } from './run-arrays.ts';
+import { writeInto } from './run-arrays.ts';
 import { isShared } from './shared-memory.ts';
 
 export interface LoadedStage extends Omit<TracedStage, 'bytes'> {
@@ -28,7 +29,10 @@ export function stagedExecutable(
     async run(inputs, into = {}) {
       const values = new Map<string, ArrayMessage>();
       for (const spec of program.inputs)
-        values.set(spec.name, checkedInput(program.name, spec, inputs[spec.name]));
+        values.set(spec.name, {
+          name: spec.name,
+          ...checkedInput(program.name, spec, inputs[spec.name]),
+        });
       const outputs = new Map<string, NdArray>();
       const scope = scopes++;
       try {

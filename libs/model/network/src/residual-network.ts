@@ -54,9 +54,17 @@ export function residualNetwork(
 /** Torch's filters are `[out, in, height, width]`, TFJS's `[height, width, in, out]`. */
 function convolution({ weights }: Context, name: string, x: tf.Tensor4D, stride: number): tf.Tensor4D {
   const filter = tf.transpose(at(weights, `${name}.weight`), [2, 3, 1, 0]) as tf.Tensor4D;
-  const padding = (filter.shape[0] - 1) / 2;
-  return tf.conv2d(x, filter, stride, padding);
+  const rim = (filter.shape[0] - 1) / 2;
+  return tf.conv2d(x, filter, stride, rim === 0 ? 'valid' : aroundPixels(rim));
 }
+
+/** The same rim on all four sides, said in the form that every backend takes (TensorFlow's takes no plain number). */
+const aroundPixels = (rim: number): tf.backend_util.ExplicitPadding => [
+  [0, 0],
+  [rim, rim],
+  [rim, rim],
+  [0, 0],
+];
 
 const averagePool = (x: tf.Tensor4D, size: number): tf.Tensor4D => tf.avgPool(x, size, size, 'valid');
 

@@ -40,6 +40,8 @@ export interface TrainStepOptions {
   readonly parameters: NamedArrays;
   readonly runtime: Runtime;
   readonly batchSize: number;
+  /** Most pairs that a step may get, where that is more than `batchSize`: online steps have a size of their own. */
+  readonly largestBatch?: number;
   readonly contextLength: number;
   readonly loss: LossKind;
   readonly optimizer: OptimizerOptions;
@@ -49,6 +51,17 @@ export interface TrainStepOptions {
   readonly seed: number;
   /** Absent: there is one replica. Rank 0's starting values are everyone's. */
   readonly replicas?: ReplicaSettings;
+}
+
+/** What a step may be told besides its batch. */
+export interface StepChoices {
+  /**
+   * int32 `[pairs, 2]`: keys of each pair's image and text, 0 or more. Two pairs with an equal key in one column are not
+   * each other's negatives; -1 says that a row is no pair. Absent: every pair is a stranger to the others.
+   */
+  readonly pairKeys?: NdArray<'int32'> | undefined;
+  /** The number that dropout is drawn by, with the seed; absent: that of the updates made so far. */
+  readonly draw?: number | undefined;
 }
 
 export interface TrainStepResult {
@@ -80,14 +93,12 @@ export interface TrainStep {
    *
    * @param images float32 `[pairs, 3, resolution, resolution]`, normalised; from 1 pair to a full batch.
    * @param inputIds int32 `[pairs, context]`, zero-padded.
-   * @param pairKeys int32 `[pairs, 2]`: keys of each pair's image and text. Two pairs with an equal key in one column
-   *   are not each other's negatives; -1 says that a row is no pair. Absent: every pair is a stranger to the others.
    */
   run(
     images: NdArray<'float32'>,
     inputIds: NdArray<'int32'>,
     learningRate: number,
-    pairKeys?: NdArray<'int32'>,
+    choices?: StepChoices,
   ): Promise<TrainStepResult>;
 
   /** Features of unit length, float32 `[n, embed]`, with the parameters of now and without dropout; any batch size. */

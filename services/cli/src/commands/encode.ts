@@ -1,9 +1,9 @@
 import { loadEncoderModel } from '@online-cnclip/encoding';
 import { InvalidInputError } from '@online-cnclip/foundation';
-import { createOnnxRuntime } from '@online-cnclip/runtime';
+import { createOnnxRuntime, type Device } from '@online-cnclip/runtime';
 import { MAX_CONTEXT_LENGTH } from '@online-cnclip/tokenizer';
 import { type Command, Option } from 'commander';
-import { countOption, threadsOption } from '../arguments.ts';
+import { countOption, deviceOption, threadsOption } from '../arguments.ts';
 import type { CliContext } from '../context.ts';
 import { addSplitOptions } from '../data-path.ts';
 import { type EncodeOptions, encodeFiles, type Job, jobsOf } from '../encode-files.ts';
@@ -15,6 +15,7 @@ interface Given extends EncodeOptions {
   readonly textModel: string;
   readonly debug?: boolean;
   readonly threads?: number;
+  readonly device: Device;
 }
 
 /** Chinese-CLIP's own default. */
@@ -52,6 +53,7 @@ export function configure(command: Command, context: CliContext): void {
     .option('--text-model <name>', 'preset of the text tower', 'RoBERTa-wwm-ext-base-chinese')
     .option('--debug', 'show what the model is');
   addSplitOptions(command, context);
+  deviceOption(command);
   threadsOption(command);
   command.action((given: Given) => encode(given, context));
 }
@@ -62,14 +64,14 @@ async function encode(given: Given, context: CliContext): Promise<void> {
     throw new InvalidInputError('nothing to do: give one of them or both', {
       place: '--extract-image-feats, --extract-text-feats',
     });
-  const { threads, resume, visionModel, textModel, contextLength } = given;
+  const { threads, device, resume, visionModel, textModel, contextLength } = given;
   const signal = context.stopSignal();
   const model = await loadEncoderModel({
     path: resume,
     visionModel,
     textModel,
     contextLength,
-    createRuntime: () => createOnnxRuntime(threads === undefined ? {} : { threads }),
+    createRuntime: () => createOnnxRuntime({ device, ...(threads === undefined ? {} : { threads }) }),
   });
   try {
     if (given.debug)

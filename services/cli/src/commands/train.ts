@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { recallFromFeatures } from '@online-cnclip/evaluation';
 import { flagOf } from '@online-cnclip/foundation';
-import { createOnnxRuntime } from '@online-cnclip/runtime';
+import { openRuntime } from '@online-cnclip/runtime';
 import {
   checkTrainingInputs,
   createTrainStep,
@@ -14,12 +14,12 @@ import {
   trainingOptionSchemas,
 } from '@online-cnclip/training';
 import { type Command, Option } from 'commander';
-import { threadsOption } from '../arguments.ts';
+import { type RuntimeOptions, runtimeOptions, takeRuntimeOptions } from '../arguments.ts';
 import type { CliContext } from '../context.ts';
 import { addDataPathOptions, type DataPathOptions, datasetFolder, requirePath } from '../data-path.ts';
 import type { Progress, ProgressTask } from '../progress.ts';
 
-type Given = DataPathOptions & { readonly threads?: number } & Readonly<Record<string, unknown>>;
+type Given = DataPathOptions & Readonly<Record<string, unknown>>;
 
 export function configure(command: Command, context: CliContext): void {
   command.description(
@@ -28,8 +28,8 @@ export function configure(command: Command, context: CliContext): void {
   );
   for (const name of TRAINING_OPTION_NAMES) command.addOption(optionOf(name));
   addDataPathOptions(command, context);
-  threadsOption(command);
-  command.action((given: Given) => runTraining(given, context));
+  runtimeOptions(command);
+  command.action((given: Given & RuntimeOptions) => runTraining(given, context));
 }
 
 /** An option as its schema describes it. Its values are the schema's business, which names the option. */
@@ -42,11 +42,12 @@ function optionOf(name: (typeof TRAINING_OPTION_NAMES)[number]): Option {
   return new Option(`${flagOf(name)} <value>`, description + shown);
 }
 
-async function runTraining({ threads, ...given }: Given, context: CliContext): Promise<void> {
-  const options = trainingOptionsOf(given);
+async function runTraining(given: Given & RuntimeOptions, context: CliContext): Promise<void> {
+  const [choice, rest] = takeRuntimeOptions<Given>(given);
+  const options = trainingOptionsOf(rest);
   checkTrainingInputs(options);
   const signal = context.stopSignal();
-  const runtime = createOnnxRuntime({ arena: false, ...(threads === undefined ? {} : { threads }) });
+  const runtime = await openRuntime({ ...choice, arena: false });
   const view = new TrainingView(context.progress);
   const onStop = () =>
     context.progress.note('stopping: finishing the step and saving (Ctrl-C again ends at once)');

@@ -6,8 +6,9 @@ import type { TrainingEvent } from '@online-cnclip/training';
 import { options } from '../testing.ts';
 import { processLauncher } from './launch-training.ts';
 
+const runtime = (threads: number) => ({ runtime: 'onnxruntime', device: 'cpu', threads }) as const;
 const entry = fileURLToPath(new URL('./process-for-tests.ts', import.meta.url));
-const { launch } = processLauncher({ threads: 3, environment: {}, entry });
+const { launch } = processLauncher({ runtime: runtime(3), environment: {}, entry });
 
 async function run(name: string, signal = new AbortController().signal) {
   const events: TrainingEvent[] = [];
@@ -50,5 +51,5 @@ test('failures keep their kind; defects keep their stack', async () => {
 });
 
 test('a real training step works in a process of its own', async () => {
-  await processLauncher({ threads: 1, environment: {} }).check();
+  await processLauncher({ runtime: runtime(1), environment: {} }).check();
 });

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { errorOfStatus, STATUS_OF_KIND } from '@online-cnclip/contracts';
 import { UnavailableError } from '@online-cnclip/foundation';
+import type { RuntimeChoice } from '@online-cnclip/runtime';
 import type { TrainingResult } from '@online-cnclip/training';
 import type { LaunchTraining } from '../runs/runs.ts';
 import type { FailureReport, Order, Report } from './messages.ts';
@@ -15,8 +16,8 @@ export interface TrainingLauncher {
 }
 
 export interface LauncherOptions {
-  /** That a training step computes with. */
-  readonly threads: number;
+  /** What a training step computes with. */
+  readonly runtime: RuntimeChoice;
   /** Of the training process. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** The process's script; another one in tests. */
@@ -30,7 +31,7 @@ const UV_THREADS = 4;
  * Trains in a process of its own: a step never delays a call, what it allocated is given back at its end, and a crash
  * of native code, or the kernel's killing it for its memory, ends one run and not the service.
  */
-export function processLauncher({ threads, environment, entry = ENTRY }: LauncherOptions): TrainingLauncher {
+export function processLauncher({ runtime, environment, entry = ENTRY }: LauncherOptions): TrainingLauncher {
   /** Standard output belongs to the service's ready line: what a library prints goes to standard error. */
   const start = (decoders: number): ChildProcess =>
     fork(entry, [], {
@@ -43,13 +44,13 @@ export function processLauncher({ threads, environment, entry = ENTRY }: Launche
       const child = start(options.numWorkers);
       const onStop = () => give(child, { kind: 'stop' });
       signal.addEventListener('abort', onStop, { once: true });
-      give(child, { kind: 'train', options, threads });
+      give(child, { kind: 'train', options, runtime });
       if (signal.aborted) onStop();
       return outcomeOf(child, onEvent).finally(() => signal.removeEventListener('abort', onStop));
     },
     check: async () => {
       const child = start(0);
-      give(child, { kind: 'check', threads });
+      give(child, { kind: 'check', runtime });
       await outcomeOf(child, () => {});
     },
   };

@@ -1,11 +1,12 @@
 import type { ErrorKind } from '@online-cnclip/foundation';
+import type { RuntimeChoice } from '@online-cnclip/runtime';
 import type { TrainingEvent, TrainingOptions, TrainingResult } from '@online-cnclip/training';
 
 /** From the service to the training process. */
 export type Order =
-  | { readonly kind: 'train'; readonly options: TrainingOptions; readonly threads: number }
+  | { readonly kind: 'train'; readonly options: TrainingOptions; readonly runtime: RuntimeChoice }
   /** One step of a tiny model, to see that this machine can. */
-  | { readonly kind: 'check'; readonly threads: number }
+  | { readonly kind: 'check'; readonly runtime: RuntimeChoice }
   /** Finish the step in hand, save, end. */
   | { readonly kind: 'stop' };
 

@@ -11,7 +11,10 @@ process.on('message', (order: Order) => {
   }
   if (order.kind !== 'train') return;
   const threads = process.env['UV_THREADPOOL_SIZE'];
-  report({ kind: 'event', event: { kind: 'log', level: 'INFO', message: `${order.threads} ${threads}` } });
+  report({
+    kind: 'event',
+    event: { kind: 'log', level: 'INFO', message: `${order.runtime.threads} ${threads}` },
+  });
   switch (order.options.name) {
     case 'killed':
       process.kill(process.pid, 'SIGKILL');

@@ -2,7 +2,7 @@
 // channel and wires the training stage to runtime and evaluation.
 import { recallFromFeatures } from '@online-cnclip/evaluation';
 import { ApplicationError, messageOf } from '@online-cnclip/foundation';
-import { createOnnxRuntime } from '@online-cnclip/runtime';
+import { openRuntime } from '@online-cnclip/runtime';
 import { createTrainStep, type TrainingEvent, type TrainingResult, train } from '@online-cnclip/training';
 import type { FailureReport, Order, Report } from './messages.ts';
 import { tinyTraining } from './tiny-training.ts';
@@ -28,7 +28,7 @@ async function obey(order: Exclude<Order, { kind: 'stop' }>): Promise<void> {
 }
 
 async function execute(order: Exclude<Order, { kind: 'stop' }>): Promise<TrainingResult> {
-  const runtime = createOnnxRuntime({ threads: order.threads, arena: false });
+  const runtime = await openRuntime({ ...order.runtime, arena: false });
   try {
     if (order.kind === 'check') return await tinyTraining(runtime);
     const ports = { runtime, createTrainStep, recall: { recall: recallFromFeatures } };

@@ -10,6 +10,7 @@ import {
 import type { Executable } from '@online-cnclip/runtime';
 import type {
   ReplicaSettings,
+  StepChoices,
   TrainState,
   TrainStep,
   TrainStepOptions,
@@ -19,7 +20,7 @@ import { Arena, layOut } from './arena.ts';
 import { type BatchGradients, type BatchOutcome, trimPadding } from './batch-gradients.ts';
 import { fillBatch } from './fill-batch.ts';
 import { createOptimizer, type Optimizer } from './optimizer.ts';
-import { sharePairKeys } from './shared-pair-keys.ts';
+import { gatherPairKeys, uniqueKeys } from './pair-keys.ts';
 import { createWholeBatchGradients } from './whole-batch.ts';
 
 /** CLIP keeps the factor of the logits between 1 and 100. */
@@ -126,19 +127,20 @@ class RunningTrainStep implements TrainStep {
     images: NdArray<'float32'>,
     inputIds: NdArray<'int32'>,
     learningRate: number,
-    pairKeys?: NdArray<'int32'>,
+    { pairKeys, draw = this.#optimizer.step }: StepChoices = {},
   ): Promise<TrainStepResult> {
     return this.#exclusively(async () => {
-      const { batchSize, contextLength, seed, replicas } = this.#options;
+      const { batchSize, contextLength, seed } = this.#options;
       const { rank, worldSize } = this.#collectives;
       const { step } = this.#optimizer;
-      const batch = fillBatch({ images, inputIds, pairKeys }, batchSize, contextLength, rank);
-      const aggregate = replicas?.aggregate ?? false;
+      const { rows, isPlain } = await this.#agreeOnRows(images.shape[0] ?? 0, pairKeys !== undefined);
+      const sizes = { batchSize, rows, contextLength, rank };
+      const batch = fillBatch({ images, inputIds, pairKeys }, sizes);
       const outcome = await this.#gradients.run({
         images: batch.images,
         inputIds: batch.inputIds,
-        pairKeys: await sharePairKeys(batch.pairKeys, this.#collectives, batchSize, aggregate),
-        dropout: { seed, step },
+        pairKeys: isPlain ? undefined : await this.#sharedKeys(batch.pairKeys, rows),
+        dropout: { seed, step: draw },
         lossScale: 1,
       });
       const result = await this.#overReplicas(outcome);
@@ -208,6 +210,25 @@ class RunningTrainStep implements TrainStep {
     this.#encoders.set(tower, encoder);
     const outputs = await (await encoder).run({ ...inputs, ...this.#weights() });
     return outputs['normalized'] as NdArray<'float32'>;
+  }
+
+  /** All replicas run the same program: one of more rows, or with masks, when a single one's batch needs it. */
+  async #agreeOnRows(pairs: number, hasKeys: boolean): Promise<{ rows: number; isPlain: boolean }> {
+    const { batchSize, largestBatch = batchSize } = this.#options;
+    const { worldSize } = this.#collectives;
+    const isOwnPlain = pairs === batchSize && !hasKeys;
+    const all = new Float32Array(2 * worldSize);
+    await this.#collectives.allGather(Float32Array.of(pairs, isOwnPlain ? 0 : 1), all);
+    const isPlain = all.every((value, i) => i % 2 === 0 || value === 0);
+    const most = Math.max(...all.filter((_, i) => i % 2 === 0));
+    return { rows: most <= batchSize ? batchSize : largestBatch, isPlain };
+  }
+
+  /** Of every pair that the loss is over. */
+  #sharedKeys(own: NdArray<'int32'> | undefined, rows: number): Promise<NdArray<'int32'>> {
+    const keys = own ?? uniqueKeys(rows, this.#collectives.rank, rows);
+    const { aggregate = false } = this.#options.replicas ?? {};
+    return aggregate ? gatherPairKeys(keys, this.#collectives) : Promise.resolve(keys);
   }
 
   /** Of each replica's own loss the mean; a loss over all pairs is the same on each. */

@@ -1,7 +1,7 @@
 import { InvalidInputError, int32, type NdArray } from '@online-cnclip/foundation';
 import { NO_PAIR } from '@online-cnclip/network';
 import { sharedZeros } from '@online-cnclip/runtime';
-import { uniqueKeys } from './shared-pair-keys.ts';
+import { uniqueKeys } from './pair-keys.ts';
 
 /** Rows of a batch: its images, its texts and, where it is not plain, the keys that mask its loss. */
 export interface StepBatch {
@@ -10,33 +10,44 @@ export interface StepBatch {
   readonly pairKeys: NdArray<'int32'> | undefined;
 }
 
+export interface BatchSizes {
+  /** Pairs of a plain batch. */
+  readonly batchSize: number;
+  /** Rows of the program that takes this batch. */
+  readonly rows: number;
+  readonly contextLength: number;
+  /** Of this replica, so that keys that are made up are unlike those of others. */
+  readonly rank?: number;
+}
+
 /**
- * A batch of exactly `batchSize` rows. Rows that are missing repeat the first pair, so that their features are as finite
- * as its own, and are marked as no pair.
+ * A batch of exactly `rows` rows; it has keys unless it is plain. Rows that are missing repeat the first pair, so that
+ * their features are as finite as its own, and are marked as no pair.
  *
  * @throws InvalidInputError for more rows than fit, none at all, or shapes that do not belong together.
  */
-export function fillBatch(given: StepBatch, batchSize: number, contextLength: number, rank = 0): StepBatch {
+export function fillBatch(
+  given: StepBatch,
+  { batchSize, rows, contextLength, rank = 0 }: BatchSizes,
+): StepBatch {
   const { images, inputIds, pairKeys } = given;
   const pairs = images.shape[0] ?? 0;
-  const fits = pairs >= 1 && pairs <= batchSize;
+  const fits = pairs >= 1 && pairs <= rows;
   if (!fits || inputIds.shape[0] !== pairs || inputIds.shape[1] !== contextLength)
     throw new InvalidInputError(
-      `images[${images.shape}] and input_ids[${inputIds.shape}] given, a batch of 1 to ${batchSize} pairs with ${contextLength} ids each expected`,
+      `images[${images.shape}] and input_ids[${inputIds.shape}] given, a batch of 1 to ${rows} pairs with ${contextLength} ids each expected`,
     );
   if (pairKeys && pairKeys.shape.join() !== `${pairs},2`)
     throw new InvalidInputError(`pair_keys[${pairKeys.shape}] given, [${pairs},2] expected`);
   if (pairKeys && !hasPair(pairKeys)) throw new InvalidInputError('no row of the batch is a pair');
   if (pairs === batchSize) return given;
-  const keys = new Int32Array(batchSize * 2).fill(NO_PAIR);
-  keys.set((pairKeys ?? uniqueKeys(pairs, rank, batchSize)).data);
+  const keys = new Int32Array(rows * 2).fill(NO_PAIR);
+  keys.set((pairKeys ?? uniqueKeys(pairs, rank, rows)).data);
+  const ids = int32([rows, contextLength], new Int32Array(rows * contextLength));
   return {
-    images: repeatFirst(images, sharedZeros([batchSize, ...images.shape.slice(1)])),
-    inputIds: repeatFirst(
-      inputIds,
-      int32([batchSize, contextLength], new Int32Array(batchSize * contextLength)),
-    ),
-    pairKeys: int32([batchSize, 2], keys),
+    images: repeatFirst(images, sharedZeros([rows, ...images.shape.slice(1)])),
+    inputIds: repeatFirst(inputIds, ids),
+    pairKeys: int32([rows, 2], keys),
   };
 }
 

@@ -8,6 +8,7 @@ import {
   type OptimizerKind,
 } from '@online-cnclip/network';
 import { createOnnxRuntime } from '@online-cnclip/runtime';
+import type { TrainStep, TrainStepOptions } from '../train-step.ts';
 import { createTrainStep } from './create-train-step.ts';
 
 /** Absolute; parameters are below 1 in size and a step is far larger. */
@@ -73,8 +74,8 @@ interface Trial {
   readonly batchSize: number;
 }
 
-async function createStep({ config = VIT, loss = 'dsl', optimizer = 'lamb', batchSize }: Trial) {
-  return createTrainStep({
+function optionsOf({ config = VIT, loss = 'dsl', optimizer = 'lamb', batchSize }: Trial): TrainStepOptions {
+  return {
     config,
     parameters: initializeParameters(config, 3),
     runtime,
@@ -84,8 +85,10 @@ async function createStep({ config = VIT, loss = 'dsl', optimizer = 'lamb', batc
     optimizer: { kind: optimizer, beta1: 0.9, beta2: 0.98, eps: 1e-6, weightDecay: 0.01 },
     freezeVision: false,
     seed: 1,
-  });
+  };
 }
+
+const createStep = (trial: Trial): Promise<TrainStep> => createTrainStep(optionsOf(trial));
 
 async function trained(trial: Trial, pairs: number) {
   const step = await createStep(trial);
@@ -146,10 +149,21 @@ test('keys that say nothing change nothing', async () => {
   const losses: number[] = [];
   for (const pairKeys of [undefined, keys]) {
     const step = await createStep({ batchSize: 4 });
-    losses.push((await step.run(images, ids, LEARNING_RATE, pairKeys)).loss);
+    losses.push((await step.run(images, ids, LEARNING_RATE, { pairKeys })).loss);
     await step.dispose();
   }
   assert.ok(Math.abs((losses[0] as number) - (losses[1] as number)) <= TOLERANCE * (losses[0] as number));
+});
+
+test('a step may have more pairs than a plain batch where it was made for that', async () => {
+  const large = await createTrainStep({ ...optionsOf({ batchSize: 2 }), largestBatch: 5 });
+  const plain = await createStep({ batchSize: 4 });
+  const { images, ids } = batch(4, 0);
+  const losses = [await large.run(images, ids, LEARNING_RATE), await plain.run(images, ids, LEARNING_RATE)];
+  assert.ok(Math.abs((losses[0]?.loss as number) - (losses[1]?.loss as number)) <= 1e-5);
+  await assert.rejects(large.run(batch(6, 0).images, batch(6, 0).ids, LEARNING_RATE), /1 to 5 pairs/);
+  await large.dispose();
+  await plain.dispose();
 });
 
 test('refuses batches that do not fit, naming their shapes', async () => {
@@ -157,7 +171,7 @@ test('refuses batches that do not fit, naming their shapes', async () => {
   const refused = async (pairs: number, keys: readonly number[] | undefined, message: RegExp) => {
     const { images, ids } = batch(pairs, 0);
     const pairKeys = keys && int32([keys.length / 2, 2], Int32Array.from(keys));
-    await assert.rejects(step.run(images, ids, LEARNING_RATE, pairKeys), (error: unknown) => {
+    await assert.rejects(step.run(images, ids, LEARNING_RATE, { pairKeys }), (error: unknown) => {
       assert.ok(error instanceof InvalidInputError);
       assert.match(error.message, message);
       return true;

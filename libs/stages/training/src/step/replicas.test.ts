@@ -80,7 +80,7 @@ async function train(trial: Trial): Promise<readonly Outcome[]> {
       replicas.map(async (replica, rank) => {
         const share = <A extends NdArray>(array: A) => strided(array, rank, worldSize);
         const own = keys && withKeys(rank) ? share(keys) : undefined;
-        results[rank]?.push(await replica.run(share(images), share(ids), LEARNING_RATE, own));
+        results[rank]?.push(await replica.run(share(images), share(ids), LEARNING_RATE, { pairKeys: own }));
       }),
     );
   }

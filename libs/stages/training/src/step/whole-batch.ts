@@ -14,11 +14,11 @@ import { dropoutMasks } from './dropout-masks.ts';
 
 /** Gradients of a batch in one forward and backward pass. */
 export async function createWholeBatchGradients(settings: GradientSettings): Promise<BatchGradients> {
-  return new WholeBatchGradients(settings, await prepare(settings, false));
+  return new WholeBatchGradients(settings, await prepare(settings, settings.batchSize, false));
 }
 
-function prepare(settings: GradientSettings, masked: boolean): Promise<Executable> {
-  const { config, runtime, batchSize, loss, freezeVision, replicas, collectives } = settings;
+function prepare(settings: GradientSettings, batchSize: number, masked: boolean): Promise<Executable> {
+  const { config, runtime, loss, freezeVision, replicas, collectives } = settings;
   const program = gradientProgram({
     config,
     batchSize,
@@ -34,8 +34,8 @@ function prepare(settings: GradientSettings, masked: boolean): Promise<Executabl
 class WholeBatchGradients implements BatchGradients {
   readonly #settings: GradientSettings;
   readonly #plain: Executable;
-  /** The program with masks: prepared when the first batch needs them. */
-  #masked: Promise<Executable> | undefined;
+  /** The program with masks, by its batch size: prepared when the first batch needs it. */
+  readonly #masked = new Map<number, Promise<Executable>>();
   readonly #outputs: Readonly<Record<string, NdArray>>;
   readonly #buffers: readonly string[];
 
@@ -49,15 +49,16 @@ class WholeBatchGradients implements BatchGradients {
   }
 
   async run(batch: GradientBatch): Promise<BatchOutcome> {
-    const { config, batchSize, replicas, parameters } = this.#settings;
+    const { config, replicas, parameters } = this.#settings;
+    const [rows = 0] = batch.images.shape;
     const ids = trimPadding(batch.inputIds);
     const length = ids.shape[1] as number;
-    const executable = batch.pairKeys ? await this.#withMasks() : this.#plain;
+    const executable = batch.pairKeys ? await this.#withMasks(rows) : this.#plain;
     const outputs = await executable.run(
       {
         images: batch.images,
         input_ids: ids,
-        ...dropoutMasks(config, globalRows(replicas, 0, batchSize), length, batch.dropout),
+        ...dropoutMasks(config, globalRows(replicas, 0, rows), length, batch.dropout),
         ...(batch.pairKeys && { pair_keys: batch.pairKeys }),
         [LOSS_SCALE.name]: float32([], Float32Array.of(batch.lossScale)),
         ...Object.fromEntries(parameters),
@@ -74,11 +75,12 @@ class WholeBatchGradients implements BatchGradients {
 
   async dispose(): Promise<void> {
     await this.#plain.dispose();
-    await (await this.#masked)?.dispose();
+    for (const masked of this.#masked.values()) await (await masked).dispose();
   }
 
-  #withMasks(): Promise<Executable> {
-    this.#masked ??= prepare(this.#settings, true);
-    return this.#masked;
+  #withMasks(rows: number): Promise<Executable> {
+    const masked = this.#masked.get(rows) ?? prepare(this.#settings, rows, true);
+    this.#masked.set(rows, masked);
+    return masked;
   }
 }

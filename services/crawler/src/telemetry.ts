@@ -1,0 +1,57 @@
+import type { CrawlerOptions, Sessions } from '@online-cnclip/crawl';
+import type { MetricSpec, Telemetry } from '@online-cnclip/service-kit';
+
+/** The crawler's own metrics, beside those of every service. */
+export const CRAWLER_TELEMETRY = {
+  queries: {
+    name: 'onlinecnclip_crawler_queries_total',
+    help: 'Queries that ended, without those answered from the cache',
+    labels: ['state', 'reason'],
+  },
+  duration: {
+    name: 'onlinecnclip_crawler_query_seconds',
+    help: 'Time from the acceptance of a query to its outcome',
+    buckets: [0.25, 1, 4, 10, 20, 60, 180, 600, 1800],
+  },
+  downloads: {
+    name: 'onlinecnclip_crawler_downloads_total',
+    help: 'Images fetched, or why not',
+    labels: ['result'],
+  },
+  inFlight: {
+    name: 'onlinecnclip_crawler_accepted_queries',
+    help: 'Queries accepted that have not ended',
+  },
+  usable: {
+    name: 'onlinecnclip_crawler_usable_sessions',
+    help: 'Sessions that are ready or at work',
+  },
+  stuck: {
+    name: 'onlinecnclip_crawler_stuck_sessions',
+    help: 'Sessions that wait for a person: parked, expired or suspect',
+  },
+} as const satisfies Record<string, MetricSpec>;
+
+const MS_PER_SECOND = 1_000;
+
+/** What the stage is to tell of queries and downloads. */
+export function observeQueries(
+  telemetry: Telemetry,
+): Required<Pick<CrawlerOptions, 'onOutcome' | 'onDownload'>> {
+  const queries = telemetry.counter(CRAWLER_TELEMETRY.queries);
+  const duration = telemetry.histogram(CRAWLER_TELEMETRY.duration);
+  const downloads = telemetry.counter(CRAWLER_TELEMETRY.downloads);
+  return {
+    onOutcome: (state, reason = undefined, ms) => {
+      queries.inc({ state, reason: reason ?? '' });
+      duration.observe(ms / MS_PER_SECOND);
+    },
+    onDownload: (result) => downloads.inc({ result }),
+  };
+}
+
+export function observeSessions(telemetry: Telemetry, sessions: Sessions, inFlight: () => number): void {
+  telemetry.gauge(CRAWLER_TELEMETRY.inFlight, inFlight);
+  telemetry.gauge(CRAWLER_TELEMETRY.usable, () => sessions.list(['READY', 'LEASED']).length);
+  telemetry.gauge(CRAWLER_TELEMETRY.stuck, () => sessions.list(['PARKED', 'EXPIRED', 'SUSPECT']).length);
+}
