@@ -6,6 +6,7 @@ import type { ParityResult, ParitySuite, SkippedCase } from './case.ts';
 import { augmentation } from './cases/augmentation.ts';
 import { dataset } from './cases/dataset.ts';
 import { model } from './cases/model.ts';
+import { online } from './cases/online.ts';
 import { preprocessing } from './cases/preprocessing.ts';
 import { ranking } from './cases/ranking.ts';
 import { schedule } from './cases/schedule.ts';
@@ -20,8 +21,12 @@ const SUITES: Readonly<Record<string, ParitySuite>> = {
   model,
   schedule,
   training,
+  online,
   ranking,
 };
+
+/** Folders that a golden set of the same layout, made earlier, does not have. */
+const LATER = ['online'];
 
 export interface FailedSuite {
   readonly name: string;
@@ -48,6 +53,8 @@ export async function* runParity(
       if (!suite) yield { name, failure: `no comparison is written for ${join(folder, name)}` };
       else yield* guarded(name, suite({ folder, runtime }));
     }
+    for (const name of LATER)
+      if (!present.includes(name)) yield { name, skipped: `${folder} has no folder ${name}/` };
   } finally {
     if (!given) await runtime.dispose();
   }

@@ -1,4 +1,5 @@
 export type { CallOptions } from './call-options.ts';
 export * from './client.ts';
 export * from './clients.ts';
+export * from './crawled-images.ts';
 export * from './health.ts';

@@ -26,12 +26,15 @@ export function openData(
   const tokenizer = loadTokenizer();
   const encode: EncodeTexts = (texts) => tokenizer.encode(texts, options.contextLength);
   const { batchSize, validBatchSize, seed, augmentation } = options;
+  // A validation between two steps finds the next training batches waiting.
+  const maxQueued = (BATCHES_AHEAD + 1) * (batchSize + validBatchSize);
   const open = (path: string): Dataset => {
     const dataset = openDataset(path);
     closers.defer(() => dataset.close());
     return dataset;
   };
-  const decoder = (kind: Augmentation): DecodeImage => openDecoder(options, resolution, kind, closers);
+  const decoder = (augmentation: Augmentation): DecodeImage =>
+    openDecoder({ threads: options.numWorkers, maxQueued, resolution, augmentation }, closers);
 
   const source = open(options.trainData);
   const decode = decoder(augmentation);
@@ -51,15 +54,21 @@ export function openData(
   return { loader, pairs: source.pairs, validation };
 }
 
-function openDecoder(
-  { numWorkers: threads, batchSize, validBatchSize }: TrainingOptions,
-  resolution: number,
-  augmentation: Augmentation,
+export interface DecoderOptions {
+  /** 0: on the calling thread. */
+  readonly threads: number;
+  /** Images that may wait at once. */
+  readonly maxQueued: number;
+  readonly resolution: number;
+  readonly augmentation?: Augmentation;
+}
+
+/** Decodes on threads of its own, which end with the closers. */
+export function openDecoder(
+  { threads, maxQueued, resolution, augmentation = 'none' }: DecoderOptions,
   closers: AsyncDisposableStack,
 ): DecodeImage {
   if (threads === 0) return (bytes, seed) => preprocess(bytes, resolution, { augmentation, seed });
-  // A validation between two steps finds the next training batches waiting.
-  const maxQueued = (BATCHES_AHEAD + 1) * (batchSize + validBatchSize);
   const preprocessor = createPreprocessor({ resolution, augmentation, threads, maxQueued });
   closers.defer(() => preprocessor.close());
   return (bytes, seed) => preprocessor.run(bytes, { seed });

@@ -3,18 +3,16 @@ import { type ModelConfig, resolveModelConfig } from '@online-cnclip/network';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import type { TrainingEvent } from './events.ts';
 import { openData } from './open-data.ts';
+import { optimizerOptionsOf } from './optimizer-options.ts';
 import type { TrainingOptions } from './options.ts';
 import type { PairLoader } from './pair-loader.ts';
 import type { TrainingPorts } from './ports.ts';
 import { checkTrainingInputs } from './preflight.ts';
 import { paramsLines, prepareRunFolder, type RunFiles, runFiles, writeParams } from './run-files.ts';
 import { findStartingPoint, type StartingPoint } from './starting-point.ts';
-import type { OptimizerOptions, TrainStep } from './train-step.ts';
+import type { TrainStep } from './train-step.ts';
 import { TrainingLog } from './training-log.ts';
 import type { ValidationSplit } from './validation-split.ts';
-
-/** LAMB clips the global gradient norm, as apex' FusedLAMB does by default; AdamW does not. */
-const LAMB_MAX_GRADIENT_NORM = 1;
 
 /** Everything that a run holds open. */
 export interface OpenedTraining {
@@ -95,7 +93,7 @@ async function open(
     validation: data.validation,
     step,
     checkpoints:
-      files && new CheckpointWriter(files.checkpoints, options.name, order, optimizerOptions(options)),
+      files && new CheckpointWriter(files.checkpoints, options.name, order, optimizerOptionsOf(options)),
     log,
     startStep: start.step,
     totalSteps,
@@ -117,7 +115,7 @@ async function createStep(
     batchSize: options.batchSize,
     contextLength: options.contextLength,
     loss: options.loss,
-    optimizer: optimizerOptions(options),
+    optimizer: optimizerOptionsOf(options),
     freezeVision: options.freezeVision,
     seed: options.seed,
   });
@@ -126,12 +124,6 @@ async function createStep(
   const { expAvg, expAvgSq } = start.optimizer ?? {};
   for (const arrays of [start.parameters, expAvg, expAvgSq]) releaseArrays(arrays?.values() ?? []);
   return step;
-}
-
-function optimizerOptions(options: TrainingOptions): OptimizerOptions {
-  const { optimizer: kind, beta1, beta2, eps, wd: weightDecay } = options;
-  const optimizer = { kind, beta1, beta2, eps, weightDecay };
-  return kind === 'lamb' ? { ...optimizer, maxGradientNorm: LAMB_MAX_GRADIENT_NORM } : optimizer;
 }
 
 async function createFiles({ logs, name }: TrainingOptions, startedAt: Date): Promise<RunFiles | undefined> {

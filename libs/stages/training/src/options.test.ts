@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { InvalidInputError } from '@online-cnclip/foundation';
-import {
-  describeTrainingOptions,
-  kebabCase,
-  parseTrainingOptions,
-  TRAINING_OPTION_NAMES,
-} from './options.ts';
+import { kebabCase } from './option-fields.ts';
+import { describeTrainingOptions, parseTrainingOptions, TRAINING_OPTION_NAMES } from './options.ts';
 
 const parse = (given: Record<string, unknown> = {}) => parseTrainingOptions({ trainData: 'data', ...given });
 

@@ -1,39 +1,22 @@
 import { InvalidInputError } from '@online-cnclip/foundation';
 import { z } from 'zod';
+import {
+  count,
+  flag,
+  frequency,
+  kebabCase,
+  none,
+  numeric,
+  optionalCount,
+  optionalNumber,
+  optionalText,
+  parseOptions,
+} from './option-fields.ts';
 
-/** How often, or "none" for never: `null`. Texts are what a command line or a map of options gives. */
-const none = (value: unknown) =>
-  value === '' || (typeof value === 'string' && value.toLowerCase() === 'none') ? null : value;
-const TRUTH_TEXTS = new Map([
-  ['true', true],
-  ['false', false],
-]);
-const numeric = (value: unknown) => {
-  const given = none(value);
-  return typeof given === 'string' && given.trim() !== '' ? Number(given) : given;
-};
-const truth = (value: unknown) =>
-  typeof value === 'string' ? (TRUTH_TEXTS.get(value.toLowerCase()) ?? value) : value;
-
-const flag = () => z.preprocess(truth, z.boolean('must be true or false').default(false));
-const count = (initial: number, least = 1) =>
-  z.preprocess(numeric, z.int().min(least).max(MAX_COUNT).default(initial));
-const optionalCount = (initial: number | null) =>
-  z.preprocess(numeric, z.int().min(1).max(MAX_COUNT).nullable().default(initial));
-const optionalNumber = (schema: z.ZodNumber) => z.preprocess(numeric, schema.nullable().default(null));
-const optionalText = () => z.preprocess(none, z.string().nullable().default(null));
-const frequency = (initial: number) =>
-  z.preprocess(
-    (value) => (none(value) === null ? -1 : numeric(value)),
-    z.int().min(-1).max(MAX_COUNT).default(initial),
-  );
-
-/** Counts stay where step * batch size is an exact integer. */
-const MAX_COUNT = 2 ** 31 - 1;
 /** BERT has 512 positions. */
-const MAX_CONTEXT_LENGTH = 512;
+export const MAX_CONTEXT_LENGTH = 512;
 /** A worker is a thread with a decoder of its own. */
-const MAX_WORKERS = 64;
+export const MAX_WORKERS = 64;
 
 /**
  * Every option of training, by its name in camelCase: the research code's own names and defaults (`--batch-size` is
@@ -101,8 +84,7 @@ export const trainingOptionSchemas = {
 /** Names of every option, in camelCase, in the order of the documentation. */
 export const TRAINING_OPTION_NAMES = Object.keys(trainingOptionSchemas) as readonly (keyof RawOptions)[];
 
-const schema = z.strictObject(trainingOptionSchemas);
-type RawOptions = z.output<typeof schema>;
+type RawOptions = z.output<z.ZodObject<typeof trainingOptionSchemas>>;
 type ModelDependent = 'lr' | 'beta1' | 'beta2' | 'eps' | 'wd';
 
 /** Options with every default filled in. `null` is "none". */
@@ -116,22 +98,7 @@ export type TrainingOptions = Readonly<
  * @throws InvalidInputError naming the option as on the command line, and the value.
  */
 export function parseTrainingOptions(given: Readonly<Record<string, unknown>>): TrainingOptions {
-  const input: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(given)) {
-    if (value === undefined) continue;
-    const key = camelCase(name);
-    if (!(key in trainingOptionSchemas))
-      throw new InvalidInputError('unknown training option', { place: kebabCase(name) });
-    input[key] = value;
-  }
-  const parsed = schema.safeParse(input);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const key = String(issue?.path[0]);
-    const value = key in input ? `${JSON.stringify(input[key])} is not valid: ` : '';
-    throw new InvalidInputError(`${value}${issue?.message}`, { place: kebabCase(key) });
-  }
-  return resolve(parsed.data);
+  return resolve(parseOptions(trainingOptionSchemas, given, 'training option'));
 }
 
 /** One line per option: name, description and default. */
@@ -145,12 +112,6 @@ export function describeTrainingOptions(): string {
     return `  --${kebabCase(name).padEnd(26)} ${trainingOptionSchemas[name].description ?? ''}${value}`;
   }).join('\n');
 }
-
-export const kebabCase = (name: string): string =>
-  name.replace(/_/g, '-').replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
-
-const camelCase = (name: string): string =>
-  name.replace(/[-_]+([a-z0-9])/gi, (_, letter: string) => letter.toUpperCase());
 
 function resolve({ useAugment, ...raw }: RawOptions): TrainingOptions {
   assertExperimentName(raw.name);

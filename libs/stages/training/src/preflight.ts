@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { NotFoundError } from '@online-cnclip/foundation';
 import { resolveModelConfig } from '@online-cnclip/network';
-import { kebabCase, type TrainingOptions } from './options.ts';
+import { kebabCase } from './option-fields.ts';
+import type { TrainingOptions } from './options.ts';
 
 /** Options that name something that must be there before a run starts. */
 const INPUTS = ['trainData', 'valData', 'resume', 'clipWeightPath', 'bertWeightPath'] as const;

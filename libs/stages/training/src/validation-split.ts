@@ -11,6 +11,8 @@ export interface ValidationSplitOptions {
   readonly encode: EncodeTexts;
   readonly resolution: number;
   readonly batchSize: number;
+  /** The option that names the split in errors; absent: val-data. */
+  readonly place?: string;
 }
 
 /** The distinct images and texts of a validation split, and which belong together. */
@@ -24,8 +26,8 @@ export class ValidationSplit {
 
   /** @throws InvalidInputError when there is no pair, or a pair names an image that the split does not have. */
   constructor(options: ValidationSplitOptions) {
-    const { source, imageIds } = options;
-    if (source.pairs === 0) throw new InvalidInputError('the data set has no pair', { place: 'val-data' });
+    const { source, imageIds, place = 'val-data' } = options;
+    if (source.pairs === 0) throw new InvalidInputError('the data set has no pair', { place });
     const imageRows = new Map(imageIds.map((id, row) => [id, row]));
     const textRows = new Map<string, number>();
     const texts: string[] = [];
@@ -35,7 +37,7 @@ export class ValidationSplit {
       const image = imageRows.get(imageId);
       if (image === undefined)
         throw new InvalidInputError(`has no image ${imageId}, which its text ${textId} names`, {
-          place: 'val-data',
+          place,
         });
       const row = textRows.get(textId) ?? texts.length;
       if (row === texts.length) {

@@ -33,8 +33,7 @@ export async function validate(
   options: ValidationOptions,
 ): Promise<ValidationResult> {
   const { batchSize, seed, signal } = options;
-  const images = await stack(split.imageBatches(signal), (batch) => step.encodeImages(batch));
-  const texts = await stack(split.textBatches(signal), (batch) => step.encodeTexts(batch));
+  const { images, texts } = await encodeSplit(step, split, signal);
   const order = epochOrder(split.pairs.length, batchSize, seed, 0);
   const sums = { loss: 0, imageToText: 0, textToImage: 0 };
   for (let start = 0; start < order.length; start += batchSize) {
@@ -48,14 +47,51 @@ export async function validate(
     loss: sums.loss / order.length,
     imageToTextAccuracy: sums.imageToText / order.length,
     textToImageAccuracy: sums.textToImage / order.length,
-    recall: await recall.recall({
-      galleryIds: split.imageIds,
-      galleryFeatures: images,
-      queryFeatures: texts,
-      relevantIds: split.relevantIds,
-    }),
+    recall: await rankSplit(split, { images, texts }, recall),
   };
 }
+
+/**
+ * Recall over the whole gallery of a split, with the parameters of now.
+ *
+ * @throws CancelledError (or the signal's reason) when stopped between two batches.
+ */
+export async function recallOf(
+  step: TrainStep,
+  split: ValidationSplit,
+  recall: RecallPort,
+  signal?: AbortSignal,
+): Promise<Recall> {
+  return rankSplit(split, await encodeSplit(step, split, signal), recall);
+}
+
+interface SplitFeatures {
+  readonly images: NdArray<'float32'>;
+  readonly texts: NdArray<'float32'>;
+}
+
+async function encodeSplit(
+  step: TrainStep,
+  split: ValidationSplit,
+  signal: AbortSignal | undefined,
+): Promise<SplitFeatures> {
+  return {
+    images: await stack(split.imageBatches(signal), (batch) => step.encodeImages(batch)),
+    texts: await stack(split.textBatches(signal), (batch) => step.encodeTexts(batch)),
+  };
+}
+
+const rankSplit = (
+  split: ValidationSplit,
+  { images, texts }: SplitFeatures,
+  recall: RecallPort,
+): Promise<Recall> =>
+  recall.recall({
+    galleryIds: split.imageIds,
+    galleryFeatures: images,
+    queryFeatures: texts,
+    relevantIds: split.relevantIds,
+  });
 
 /** Rows of a pair's image and text among the distinct ones. */
 export interface PairRows {

@@ -68,7 +68,8 @@ function withoutKeyBias(name: string, array: NdArray, adam: boolean): NdArray {
   return { ...array, data };
 }
 
-function worstError(
+/** The largest error of all tensors, each scaled by its own size. */
+export function worstParameterError(
   expected: NamedArrays,
   actualOf: (name: string) => NdArray | undefined,
   adam: boolean,
@@ -108,7 +109,7 @@ async function firstGradients(golden: Case, runtime: Runtime): Promise<ParityRes
   };
   const expected = await readSafetensors(join(golden.path, 'gradients-step-0.safetensors'));
   const scaled = new Map([...expected].filter(([name]) => !name.endsWith('attention.self.key.bias')));
-  const error = worstError(scaled, meanOf, true);
+  const error = worstParameterError(scaled, meanOf, true);
   return {
     name: `${golden.name}: gradients of step 0`,
     error,
@@ -185,7 +186,7 @@ async function* wholeRun(golden: Case, runtime: Runtime): AsyncIterable<ParityRe
     const adam = run.optimizer === 'adamw';
     error = Math.max(
       error,
-      worstError(expected, (name) => parameters.get(name), adam),
+      worstParameterError(expected, (name) => parameters.get(name), adam),
     );
     await step.dispose();
   }
