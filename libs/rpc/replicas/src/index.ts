@@ -1,1 +1,4 @@
-export {};
+export { Coordinator } from './coordination/coordinator.ts';
+export { replicaService } from './handlers.ts';
+export { type HostedRendezvous, hostRendezvous } from './host.ts';
+export { type Gathering, Rendezvous, type RendezvousOptions, type ReplicaState } from './rendezvous.ts';
