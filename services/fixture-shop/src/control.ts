@@ -25,6 +25,7 @@ const answerSchema = z.strictObject({ session: z.string().optional() });
  * - `PUT faults` `{rules}`, `GET faults`: what goes wrong from now on; how often each has.
  * - `GET requests`, `GET inputs`, `GET reports`, `DELETE record`.
  * - `POST answer` `{session?}`: answers challenges, as a person would. `POST log-out` `{session?}`.
+ * - `POST log-in`: a session's cookie value without a QR code.
  */
 export async function answerControl(exchange: Exchange, parts: ControlParts): Promise<void> {
   const { faults, record, sessions } = parts;
@@ -34,6 +35,8 @@ export async function answerControl(exchange: Exchange, parts: ControlParts): Pr
       return sendJson(exchange, { codes: waitingCodes(parts) });
     case 'POST phone':
       return sendJson(exchange, { confirmed: confirmAll(sessions) });
+    case 'POST log-in':
+      return sendJson(exchange, { session: sessions.logIn() });
     case 'PUT faults':
       faults.set((await readJson(exchange, rulesSchema)).rules);
       return sendJson(exchange, {});

@@ -32,8 +32,8 @@ export interface ResultsOptions {
 
 /** A host that no resolver knows (RFC 6761). */
 const NO_HOST = 'img.fixture-shop.invalid';
-/** Offers that an endless page adds at each scroll. */
-const ENDLESS_STEP = 4;
+/** Offers that an endless page adds at each scroll: a row at least, or there would be nothing further to scroll to. */
+const ENDLESS_STEP = 8;
 /** Copies of each picture where a page repeats itself. */
 const COPIES = 3;
 
@@ -77,8 +77,7 @@ addEventListener('scroll', () => {
 });</script>`;
   if (fault === 'challenge-overlay')
     return `<div id="nocaptcha">请按住滑块</div>${inputReporter('/challenge/input')}`;
-  // More elements than an array can have: V8 gives up, and the page's process with it.
-  return fault === 'crash' ? '<script>const filled = []; for (;;) filled.push(1);</script>' : '';
+  return '';
 }
 
 /** Reports whatever a hand (or a program that plays one) does on the page. */

@@ -23,6 +23,8 @@ export interface Sessions {
   scan(token: string): LogInCode | undefined;
   /** The session of a confirmed code, given out once. */
   redeem(token: string): string | undefined;
+  /** A new session. @returns its id */
+  logIn(): string;
   isLoggedIn(id: string | undefined): id is string;
   /** Of every session where none is named. @returns how many there were. */
   logOut(id?: string): number;
@@ -44,6 +46,11 @@ const KEPT_CODES = 1_000;
 export function createSessions({ codeLifetimeMs, now = Date.now }: SessionOptions): Sessions {
   const codes = new Map<string, { state: CodeState; expiresAt: number }>();
   const sessions = new Map<string, Session>();
+  const logIn = (): string => {
+    const id = randomUUID();
+    sessions.set(id, { id, challenged: false });
+    return id;
+  };
   const look = (token: string): LogInCode | undefined => {
     const code = codes.get(token);
     if (code === undefined) return undefined;
@@ -69,10 +76,9 @@ export function createSessions({ codeLifetimeMs, now = Date.now }: SessionOption
     redeem: (token) => {
       if (look(token)?.state !== 'confirmed') return undefined;
       codes.delete(token);
-      const id = randomUUID();
-      sessions.set(id, { id, challenged: false });
-      return id;
+      return logIn();
     },
+    logIn,
     isLoggedIn: (id): id is string => id !== undefined && sessions.has(id),
     logOut: (id) => {
       const leaving = id === undefined ? [...sessions.keys()] : [id];

@@ -5,6 +5,7 @@ import { ApplicationError, type Logger, NotFoundError } from '@online-cnclip/fou
 import QRCode from 'qrcode';
 import { readCatalogue } from './catalogue.ts';
 import { answerControl, CONTROL_PATH, codeAddress } from './control.ts';
+import { crashPages } from './crash-page.ts';
 import { createFaults, type FaultRule, IMAGE_FAULTS, type ImageFault } from './faults.ts';
 import { type Exchange, openExchange, readBody, SESSION_COOKIE, sendHtml, sendJson, sendTo } from './http.ts';
 import { answerImage } from './image-answers.ts';
@@ -164,6 +165,10 @@ function breakPage(exchange: Exchange, { sessions }: ShopParts, rule: FaultRule,
       sessions.logOut(session);
       sendTo(exchange, '/member/login');
       return true;
+    case 'crash':
+      // The answer follows, should there be anybody left to read it.
+      crashPages(request.socket);
+      return false;
     case 'reset':
       request.socket.resetAndDestroy();
       return true;

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ApplicationError, abortError, messageOf, throwIfAborted } from '@online-cnclip/foundation';
-import { type HTTPResponse, type Page, TimeoutError } from 'puppeteer-core';
+import { type HTTPRequest, type HTTPResponse, type Page, TimeoutError } from 'puppeteer-core';
 import {
   BrowserDiedError,
   NavigationFailedError,
@@ -16,6 +16,7 @@ export interface OperationLimits {
 
 /** An error of the network's, as Chromium names it. */
 const NETWORK_ERROR = /net::ERR_[A-Z_]+/;
+const ERROR_PAGE = 'chrome-error:';
 /** What a page's scripts end with when the page goes elsewhere beneath them. */
 const LEFT = /Execution context|context was destroyed|Cannot find context|detached Frame|frame got detached/i;
 /** Between Puppeteer's noticing that a connection is gone and the news of what ended. */
@@ -28,6 +29,7 @@ export class GuardedPage {
   readonly #crashed: Promise<'crashed'>;
   #usable = true;
   #document: HTTPResponse | undefined;
+  #failure: NavigationFailedError | undefined;
 
   constructor(page: Page, browserClosed: Promise<BrowserEnd>) {
     this.page = page;
@@ -35,15 +37,28 @@ export class GuardedPage {
     this.#crashed = new Promise((resolve) => page.once('error', () => resolve('crashed')));
     // Unanswered, a dialog stops the page for good.
     page.on('dialog', (dialog) => void dialog.dismiss().catch(() => undefined));
+    const isDocument = (request: HTTPRequest): boolean =>
+      request.isNavigationRequest() && request.frame() === page.mainFrame();
     page.on('response', (response) => {
-      const request = response.request();
-      if (request.isNavigationRequest() && request.frame() === page.mainFrame()) this.#document = response;
+      if (isDocument(response.request())) this.#document = response;
+    });
+    page.on('requestfailed', (request) => {
+      const reason = request.failure()?.errorText ?? 'failed';
+      if (isDocument(request)) this.#failure = new NavigationFailedError(request.url(), reason);
     });
   }
 
   /** The last answer for the page's own document. */
   get document(): HTTPResponse | undefined {
     return this.#document;
+  }
+
+  /** Why the browser shows a page of its own instead of the site's; undefined where it shows the site's. */
+  get failure(): NavigationFailedError | undefined {
+    const url = this.page.url();
+    return url.startsWith(ERROR_PAGE)
+      ? (this.#failure ?? new NavigationFailedError(url, 'failed'))
+      : undefined;
   }
 
   /** False after a crash or an operation cut short, when nobody knows what the page is doing. */
@@ -94,12 +109,6 @@ export class GuardedPage {
         throw error;
       }
     });
-  }
-
-  close(): void {
-    this.#usable = false;
-    // A page that hangs never answers, and nobody waits for it: the browser drops it when it can.
-    this.page.close().catch(() => undefined);
   }
 
   async #explain(

@@ -182,7 +182,6 @@ class OpenSiteBrowser implements SiteBrowser {
   async #sitePage(signal: AbortSignal): Promise<SitePage> {
     const { profile, running } = this.#parts;
     if (!this.#page?.usable) {
-      this.#page?.close();
       const page = await this.#browserCall(() => this.#openPage(), signal);
       this.#page = new GuardedPage(page, running.closed);
     }
@@ -194,7 +193,8 @@ class OpenSiteBrowser implements SiteBrowser {
     const { browser } = running;
     const before = await browser.pages();
     const page = await launcher.newPage(browser);
-    // Never the page that a browser starts with: it was there before the evasions were.
+    // Never the page that a browser starts with: it was there before the evasions were. And only now, with another one
+    // open: with its last page Chromium forgets the cookies that are for one session.
     for (const old of before) old.close().catch(() => undefined);
     const client = await page.createCDPSession();
     await client.send('Browser.setDownloadBehavior', { behavior: 'deny' });

@@ -15,6 +15,8 @@ import {
 
 /** A page that never ends is read no further; the research code's sites show 44 to 48 items a page. */
 const MAX_ITEMS = 200;
+/** Scrolls in a row that brought nothing, until a page counts as read to its end; the first may have been too fast. */
+const FRUITLESS_SCROLLS = 1;
 
 /** What the site answers to one query. Throws as {@link SiteBrowser.search} does. */
 export async function searchSite(
@@ -98,15 +100,16 @@ async function collect(site: SitePage, wanted: number, signal: AbortSignal): Pro
   const { waits } = site.profile;
   const pageUrl = site.guarded.page.url();
   let candidates: ImageCandidate[] = [];
+  let fruitless = 0;
   for (let scrolls = 0; ; scrolls++) {
     const page = await readPage(site, signal);
     if (page === undefined)
       return (await interruption(site, signal)) ?? { kind: 'results', pageUrl, candidates };
     const more = candidatesOf(page, pageUrl);
-    const full = page.items >= MAX_ITEMS || more.length >= wanted;
-    const grown = more.length > candidates.length || scrolls === 0;
+    fruitless = more.length > candidates.length ? 0 : fruitless + 1;
     candidates = more;
-    if (full || !grown || scrolls >= waits.scrolls) {
+    if (page.items >= MAX_ITEMS || more.length >= wanted) break;
+    if (fruitless > FRUITLESS_SCROLLS || scrolls >= waits.scrolls) {
       if (candidates.length === 0) checkItems(site, page);
       break;
     }
@@ -131,7 +134,7 @@ export function candidatesOf(page: ResultPage, pageUrl: string): ImageCandidate[
   const seen = new Set<string>();
   const candidates: ImageCandidate[] = [];
   for (const [rank, source] of page.sources.entries()) {
-    const url = source === null ? null : URL.parse(source, pageUrl);
+    const url = source === null || source === '' ? null : URL.parse(source, pageUrl);
     if (url === null || !/^https?:$/.test(url.protocol) || seen.has(url.href)) continue;
     seen.add(url.href);
     candidates.push({ url: url.href, rank });

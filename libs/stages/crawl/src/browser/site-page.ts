@@ -33,8 +33,10 @@ export async function goTo({ guarded, profile }: SitePage, url: string, signal: 
   );
 }
 
+/** @throws NavigationFailedError when the browser shows that it could not reach the site. */
 export async function currentPlace({ guarded, profile }: SitePage, signal: AbortSignal): Promise<Place> {
   const { challengePages, logInPages } = profile.addresses;
+  if (guarded.failure !== undefined) throw guarded.failure;
   const url = guarded.page.url();
   if (challengePages.some((beginning) => url.startsWith(beginning))) return 'challenge';
   const { challenge } = profile.selectors;
