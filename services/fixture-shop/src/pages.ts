@@ -127,6 +127,15 @@ const inWorker = () => new Promise((resolve) => {
   const worker = new Worker(URL.createObjectURL(new Blob([source])));
   worker.onmessage = ({ data }) => resolve(data);
 });
+// Whoever asks the page from outside passes here, and its stack says who it is.
+const asked = new Promise((resolve) => {
+  setTimeout(resolve, 500, null);
+  const real = document.querySelectorAll;
+  document.querySelectorAll = function (...selectors) {
+    resolve(new Error().stack);
+    return real.apply(this, selectors);
+  };
+});
 const graphics = () => {
   const gl = document.createElement('canvas').getContext('webgl');
   if (!gl) return null;
@@ -135,15 +144,14 @@ const graphics = () => {
 };
 (async () => {
   const permission = await navigator.permissions.query({ name: 'notifications' });
-  const stack = (() => { try { null.x } catch (error) { return error.stack } })();
   await fetch('/mirror/report', { method: 'POST', body: JSON.stringify({
     page: seen(), worker: await inWorker(), vendor: navigator.vendor,
     plugins: [...navigator.plugins].map(({ name }) => name), mimeTypes: navigator.mimeTypes.length,
-    chrome: Object.keys(globalThis.chrome ?? {}), csi: typeof globalThis.chrome?.csi, app: globalThis.chrome?.app?.isInstalled,
+    csi: typeof globalThis.chrome?.csi, app: globalThis.chrome?.app?.isInstalled,
     loadTimes: typeof globalThis.chrome?.loadTimes?.().startLoadTime,
     mp4: document.createElement('video').canPlayType('video/mp4; codecs="avc1.42E01E"'),
     notification: [Notification.permission, permission.state],
-    outer: [outerWidth, outerHeight], inner: [innerWidth, innerHeight], graphics: graphics(), stack,
+    outer: [outerWidth, outerHeight], inner: [innerWidth, innerHeight], graphics: graphics(), asked: await asked,
   }) });
 })();
 </script></body></html>`;

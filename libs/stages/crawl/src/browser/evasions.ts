@@ -6,7 +6,8 @@ import { addExtra, type VanillaPuppeteer } from 'puppeteer-extra';
  * The only place that knows puppeteer-extra and its stealth plugin, both unmaintained since 2023 (docs/adr/0013).
  * Left out on purpose: `iframe.contentWindow` (breaks pages), `navigator.hardwareConcurrency` (the page then
  * contradicts its workers), `user-agent-override` (claims Windows, and needs two plugins that overwrite the
- * Preferences of a userDataDir; {@link Identity} does its work).
+ * Preferences of a userDataDir; {@link Identity} does its work), `sourceurl` (does nothing with this Puppeteer; scripts run
+ * in a world of their own instead).
  */
 export const EVASIONS = [
   'chrome.app',
@@ -20,10 +21,15 @@ export const EVASIONS = [
   'navigator.plugins',
   'navigator.vendor',
   'navigator.webdriver',
-  'sourceurl',
   'webgl.vendor',
   'window.outerdimensions',
 ] as const;
+
+/** A common card as a Linux shows it: the plugin's own default is that of a Mac. */
+const GRAPHICS = {
+  vendor: 'Google Inc. (Intel)',
+  renderer: 'ANGLE (Intel, Mesa Intel(R) UHD Graphics 620 (KBL GT2), OpenGL 4.6)',
+};
 
 export interface Launcher {
   launch(options: LaunchOptions): Promise<Browser>;
@@ -58,7 +64,7 @@ function createStealthLauncher(languages: readonly string[]): Launcher {
   const pagePlugins = new Set<Plugin>();
   for (const name of EVASIONS) {
     const create = require(`puppeteer-extra-plugin-stealth/evasions/${name}/index.js`);
-    const plugin = create(name === 'navigator.languages' ? { languages } : {});
+    const plugin = create(optionsOf(name, languages));
     if (Object.hasOwn(Object.getPrototypeOf(plugin), 'onPageCreated')) {
       pagePlugins.add(plugin);
       watchPlugin(plugin, finished);
@@ -73,6 +79,11 @@ function createStealthLauncher(languages: readonly string[]): Launcher {
       return page;
     },
   };
+}
+
+function optionsOf(name: (typeof EVASIONS)[number], languages: readonly string[]): object {
+  if (name === 'navigator.languages') return { languages };
+  return name === 'webgl.vendor' ? GRAPHICS : {};
 }
 
 const PLUGIN_POLL_MS = 5;

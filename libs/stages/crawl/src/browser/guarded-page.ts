@@ -1,6 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ApplicationError, abortError, messageOf, throwIfAborted } from '@online-cnclip/foundation';
-import { type HTTPRequest, type HTTPResponse, type Page, TimeoutError } from 'puppeteer-core';
+import {
+  type CDPSession,
+  type HTTPRequest,
+  type HTTPResponse,
+  type Page,
+  TimeoutError,
+} from 'puppeteer-core';
 import {
   BrowserDiedError,
   NavigationFailedError,
@@ -16,23 +22,28 @@ export interface OperationLimits {
 
 /** An error of the network's, as Chromium names it. */
 const NETWORK_ERROR = /net::ERR_[A-Z_]+/;
+/** The name shows in nothing that a page can read; worlds of one name are one. */
+const WORLD = 'reader';
 const ERROR_PAGE = 'chrome-error:';
 /** What a page's scripts end with when the page goes elsewhere beneath them. */
-const LEFT = /Execution context|context was destroyed|Cannot find context|detached Frame|frame got detached/i;
+const LEFT = /context was destroyed|Cannot find (execution )?context|No frame (for|with) given id/i;
 /** Between Puppeteer's noticing that a connection is gone and the news of what ended. */
 const NEWS_MS = 1_000;
 
 /** A page whose operations end: with their result, or with the typed error of what went wrong. */
 export class GuardedPage {
   readonly page: Page;
+  readonly #client: CDPSession;
   readonly #browserClosed: Promise<BrowserEnd>;
   readonly #crashed: Promise<'crashed'>;
   #usable = true;
   #document: HTTPResponse | undefined;
   #failure: NavigationFailedError | undefined;
 
-  constructor(page: Page, browserClosed: Promise<BrowserEnd>) {
+  /** @param client a session of the page's own. */
+  constructor(page: Page, client: CDPSession, browserClosed: Promise<BrowserEnd>) {
     this.page = page;
+    this.#client = client;
     this.#browserClosed = browserClosed;
     this.#crashed = new Promise((resolve) => page.once('error', () => resolve('crashed')));
     // Unanswered, a dialog stops the page for good.
@@ -95,20 +106,39 @@ export class GuardedPage {
     }
   }
 
-  /** Runs a script in the page; undefined where the page went elsewhere meanwhile. Throws as {@link run} does. */
+  /**
+   * Runs a script on the page's document; undefined where the page went elsewhere meanwhile. It runs in a world of its own, as an
+   * extension's does: the page can neither see it nor change what it calls. (Puppeteer's `evaluate` runs in the page's world under
+   * a name that begins with `pptr:` and holds the path of the caller's file.) Throws as {@link run} does.
+   */
   inspect<T, A extends unknown[]>(
     limits: OperationLimits,
     script: (...given: A) => T,
     ...given: A
   ): Promise<T | undefined> {
-    return this.run(limits, async (page) => {
+    return this.run(limits, async () => {
       try {
-        return (await page.evaluate(script as (...args: unknown[]) => unknown, ...given)) as T;
+        return await this.#callFunction(script, given);
       } catch (error) {
         if (LEFT.test(messageOf(error))) return undefined;
         throw error;
       }
     });
+  }
+
+  async #callFunction<T, A extends unknown[]>(script: (...given: A) => T, given: A): Promise<T> {
+    const { frameTree } = await this.#client.send('Page.getFrameTree');
+    const world = { frameId: frameTree.frame.id, worldName: WORLD };
+    const { executionContextId } = await this.#client.send('Page.createIsolatedWorld', world);
+    const { result, exceptionDetails } = await this.#client.send('Runtime.callFunctionOn', {
+      functionDeclaration: script.toString(),
+      arguments: given.map((value) => ({ value })),
+      executionContextId,
+      returnByValue: true,
+    });
+    if (exceptionDetails !== undefined)
+      throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    return result.value as T;
   }
 
   async #explain(

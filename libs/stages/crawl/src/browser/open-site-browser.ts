@@ -182,13 +182,13 @@ class OpenSiteBrowser implements SiteBrowser {
   async #sitePage(signal: AbortSignal): Promise<SitePage> {
     const { profile, running } = this.#parts;
     if (!this.#page?.usable) {
-      const page = await this.#browserCall(() => this.#openPage(), signal);
-      this.#page = new GuardedPage(page, running.closed);
+      const { page, client } = await this.#browserCall(() => this.#openPage(), signal);
+      this.#page = new GuardedPage(page, client, running.closed);
     }
     return { profile, guarded: this.#page };
   }
 
-  async #openPage(): Promise<Page> {
+  async #openPage(): Promise<{ page: Page; client: CDPSession }> {
     const { running, launcher, identity, stealth } = this.#parts;
     const { browser } = running;
     const before = await browser.pages();
@@ -199,7 +199,7 @@ class OpenSiteBrowser implements SiteBrowser {
     const client = await page.createCDPSession();
     await client.send('Browser.setDownloadBehavior', { behavior: 'deny' });
     if (stealth) await disguise(client, identity);
-    return page;
+    return { page, client };
   }
 
   async #browserCall<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {

@@ -1,4 +1,4 @@
-// Functions that run in the site's page. Each is sent as its own source text: it may use nothing outside itself.
+// Functions that run on the site's page. Each is sent as its own source text: it may use nothing outside itself.
 
 interface PageElement {
   readonly complete?: boolean;
