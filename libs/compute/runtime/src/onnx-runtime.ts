@@ -50,6 +50,7 @@ export function createOnnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
   };
   return {
     name: 'onnxruntime',
+    canExchange: true,
     async prepare(program: Program, exchange?: ReplicaExchange): Promise<Executable> {
       // Not the program itself: its constants, the weights, are the compute thread's now.
       const { name, inputs } = program;

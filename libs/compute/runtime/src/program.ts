@@ -1,7 +1,7 @@
 import type { NdArray } from '@online-cnclip/foundation';
 import type { Program } from '@online-cnclip/tracer';
 
-export type { Dimension, Program, TensorSpec } from '@online-cnclip/tracer';
+export type { Dimension, Precision, Program, TensorSpec } from '@online-cnclip/tracer';
 
 export interface Executable {
   /**
@@ -29,6 +29,8 @@ export interface ReplicaExchange {
 
 export interface Runtime {
   readonly name: 'onnxruntime' | 'tfjs-node-gpu';
+  /** Whether programs may exchange tensors between replicas while they run; absent: they may not. */
+  readonly canExchange?: boolean;
   /**
    * @param exchange answers the program's exchanges between replicas; every replica then runs the program as often.
    * @throws UnsupportedError where the runtime cannot run the program.

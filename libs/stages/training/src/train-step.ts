@@ -49,6 +49,11 @@ export interface TrainStepOptions {
   readonly freezeVision: boolean;
   /** Of dropout. */
   readonly seed: number;
+  /**
+   * Pairs that go through the towers at once; divides the batch. Absent: all of them. The gradients are the same; batch
+   * normalisation has its statistics of each micro-batch by itself.
+   */
+  readonly microBatchSize?: number;
   /** Absent: there is one replica. Rank 0's starting values are everyone's. */
   readonly replicas?: ReplicaSettings;
 }

@@ -1,5 +1,5 @@
 import { type Collectives, singleReplica } from '@online-cnclip/collectives';
-import { FailedPreconditionError, type NdArray } from '@online-cnclip/foundation';
+import { FailedPreconditionError, type NdArray, UnsupportedError } from '@online-cnclip/foundation';
 import {
   liveImageEncoderProgram,
   liveTextEncoderProgram,
@@ -19,6 +19,7 @@ import type {
 import { Arena, layOut } from './arena.ts';
 import { type BatchGradients, type BatchOutcome, trimPadding } from './batch-gradients.ts';
 import { fillBatch } from './fill-batch.ts';
+import { createMicroBatchGradients } from './micro-batches.ts';
 import { createOptimizer, type Optimizer } from './optimizer.ts';
 import { gatherPairKeys, uniqueKeys } from './pair-keys.ts';
 import { createWholeBatchGradients } from './whole-batch.ts';
@@ -57,23 +58,30 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
   return new RunningTrainStep(settings, arenas, parameters, gradients, optimizer);
 }
 
-function createBatchGradients(
-  { config, runtime, batchSize, loss, freezeVision, replicas }: TrainStepOptions,
+async function createBatchGradients(
+  options: TrainStepOptions,
   parameters: ReadonlyMap<string, NdArray<'float32'>>,
   gradients: Arena,
 ): Promise<BatchGradients> {
-  const collectives = replicas?.collectives ?? singleReplica();
-  return createWholeBatchGradients({
+  const { config, runtime, batchSize, loss, freezeVision, microBatchSize } = options;
+  const settings = {
     config,
     runtime,
     batchSize,
     loss,
     freezeVision,
-    collectives,
-    replicas: replicas && replicaOptions(replicas),
+    collectives: options.replicas?.collectives ?? singleReplica(),
+    replicas: options.replicas && replicaOptions(options.replicas),
     parameters,
     gradients,
-  });
+  };
+  if (settings.replicas?.syncBatchNorm && !runtime.canExchange)
+    throw new UnsupportedError(`cannot be had with ${runtime.name}`, { place: 'use-bn-sync' });
+  if (microBatchSize !== undefined) return createMicroBatchGradients(settings, microBatchSize);
+  // Features leave the programs between micro-batches, so that a runtime that cannot exchange within one still can then.
+  if (settings.replicas?.aggregate && !runtime.canExchange)
+    return createMicroBatchGradients(settings, batchSize);
+  return createWholeBatchGradients(settings);
 }
 
 /** Absent for a group of one, whose programs have nothing to exchange. */

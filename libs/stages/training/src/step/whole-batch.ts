@@ -18,7 +18,7 @@ export async function createWholeBatchGradients(settings: GradientSettings): Pro
 }
 
 function prepare(settings: GradientSettings, batchSize: number, masked: boolean): Promise<Executable> {
-  const { config, runtime, loss, freezeVision, replicas, collectives } = settings;
+  const { config, runtime, loss, freezeVision, replicas, collectives, precision, lossScaled } = settings;
   const program = gradientProgram({
     config,
     batchSize,
@@ -26,6 +26,8 @@ function prepare(settings: GradientSettings, batchSize: number, masked: boolean)
     freezeVision,
     ...(masked && { masked }),
     ...(replicas && { replicas }),
+    ...(precision && { precision }),
+    ...(lossScaled && { lossScaled }),
   });
   const exchanges = replicas?.aggregate || replicas?.syncBatchNorm;
   return runtime.prepare(program, exchanges ? collectives : undefined);
