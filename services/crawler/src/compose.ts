@@ -73,9 +73,21 @@ export async function composeCrawler(
   };
 }
 
-function browserOpener(profile: SiteProfile, find: FindBrowserOptions, { stealth, headless }: CrawlerConfig) {
+function browserOpener(
+  profile: SiteProfile,
+  find: FindBrowserOptions,
+  { stealth, headless, browserSandbox }: CrawlerConfig,
+) {
   return async (userDataDir: string, signal: AbortSignal) =>
-    openSiteBrowser({ profile, found: await findBrowser(find), userDataDir, stealth, headless, signal });
+    openSiteBrowser({
+      profile,
+      found: await findBrowser(find),
+      userDataDir,
+      stealth,
+      headless,
+      sandbox: browserSandbox,
+      signal,
+    });
 }
 
 async function askForBrowser(find: FindBrowserOptions, signal: AbortSignal): Promise<BrowserAnswer> {

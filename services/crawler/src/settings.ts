@@ -125,6 +125,12 @@ export const crawlerSettings = {
     environment('STEALTH'),
     yesOrNo.default(true).describe('whether pages are kept from seeing that a program drives the browser'),
   ),
+  browserSandbox: setting(
+    environment('BROWSER_SANDBOX'),
+    yesOrNo
+      .optional()
+      .describe("Chromium's own sandbox, which needs user namespaces; none: on, but not as root"),
+  ),
   headless: setting(
     environment('HEADLESS'),
     yesOrNo.default(true).describe('false: with windows, in which a person can answer challenges'),

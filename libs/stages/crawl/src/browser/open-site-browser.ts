@@ -49,7 +49,7 @@ export interface SiteBrowserOptions {
   /** False for a window, where a person can answer a challenge. */
   readonly headless?: boolean;
   /** None: on, where Chromium can have its sandbox. */
-  readonly sandbox?: boolean;
+  readonly sandbox?: boolean | undefined;
   readonly signal: AbortSignal;
 }
 
