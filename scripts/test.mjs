@@ -23,6 +23,7 @@ const checks = [
   ['types', 'nx', 'run', 'online-cnclip:typecheck'],
   ['generated contracts are current', 'node', 'scripts/generate.mjs', '--check'],
   ['contracts stay compatible', 'node', 'scripts/breaking.mjs'],
+  ['Kubernetes control plane for tests', 'node', 'test/src/k8s/control-plane/main.ts'],
 ].map((args) => step(...args));
 const ran = step('tests', 'nx', 'run-many', '-t', 'test', '--parallel=1', '--output-style=stream');
 

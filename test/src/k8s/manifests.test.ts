@@ -1,0 +1,167 @@
+// What the overlays say, compared with what they speak of: the services' settings, ports, metrics and version.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { suite, test } from 'node:test';
+import { Telemetry } from '@online-cnclip/service-kit';
+import { controlPlaneOrSkip } from './control-plane/binary.ts';
+import { Kubectl } from './control-plane/kubectl.ts';
+import type { Container, Manifest, Workload } from './objects.ts';
+import { OVERLAYS, overlayPath, render, root, variableOf, workloadOf, workloadsOf } from './overlays.ts';
+
+const SERVICES = ['console', 'crawler', 'encoder', 'ranker', 'trainer'];
+/** As torchrun names them. */
+const RANK_VARIABLES = ['MASTER_ADDR', 'MASTER_PORT', 'RANK', 'WORLD_SIZE'];
+
+const { path, skip } = controlPlaneOrSkip(process.env);
+const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
+
+suite('manifests', { skip }, async () => {
+  const kubectl = new Kubectl(path);
+  for (const overlay of OVERLAYS) {
+    const manifests = await render(kubectl, overlayPath(overlay));
+    suite(overlay, () => testOverlay(manifests, overlay));
+  }
+});
+
+function testOverlay(manifests: readonly Manifest[], overlay: string): void {
+  test('every service is there, each with one container of its image and version', () => {
+    const workloads = workloadsOf(manifests);
+    assert.deepEqual(workloads.map(({ metadata }) => metadata.name).sort(), SERVICES);
+    for (const workload of workloads) {
+      const variant = overlay === 'gpu' && workload.metadata.name === 'trainer' ? '-gpu' : '';
+      const image = `online-cnclip/${workload.metadata.name}${variant}:${version}`;
+      assert.deepEqual(
+        workload.spec.template.spec.containers.map((one) => one.image),
+        [image],
+      );
+    }
+  });
+
+  test('WORLD_SIZE is the number of trainer replicas, and rank 0 is the meeting point', () => {
+    const trainer = workloadOf(manifests, 'trainer');
+    assert.equal(variableOf(trainer, 'WORLD_SIZE'), String(trainer.spec.replicas));
+    const names = containerOf(trainer).env?.map(({ name }) => name) ?? [];
+    assert.deepEqual(names.filter((name) => RANK_VARIABLES.includes(name)).sort(), RANK_VARIABLES);
+    assert.equal(variableOf(trainer, 'MASTER_ADDR'), 'trainer-0.trainer-replicas');
+    assert.ok(
+      manifests.some(({ kind, metadata }) => kind === 'Service' && metadata.name === 'trainer-replicas'),
+    );
+  });
+
+  test('every setting exists in its service', () => {
+    for (const workload of workloadsOf(manifests)) {
+      const known = settingsOf(workload.metadata.name);
+      const set = variablesOf(manifests, workload).filter((name) => !RANK_VARIABLES.includes(name));
+      assert.ok(set.length > 0);
+      assert.deepEqual(
+        set.filter((name) => !known.has(name)),
+        [],
+      );
+    }
+  });
+
+  test('probes and scraping ask the ports that the service listens on', () => {
+    for (const workload of workloadsOf(manifests)) {
+      const { name } = workload.metadata;
+      const { ports, startupProbe, readinessProbe, livenessProbe } = containerOf(workload);
+      const [own, metrics] = ports.map(({ containerPort }) => containerPort);
+      const variable = (suffix: string) =>
+        variableOf(workload, `ONLINE_CNCLIP_${name.toUpperCase()}_${suffix}_ADDRESS`);
+      assert.equal(variable('LISTEN'), `0.0.0.0:${own}`);
+      assert.equal(variable('METRICS'), `0.0.0.0:${metrics}`);
+      const { annotations } = workload.spec.template.metadata;
+      assert.equal(annotations?.['prometheus.io/port'], String(metrics));
+      if (name === 'console') {
+        for (const probe of [readinessProbe, livenessProbe]) assert.equal(probe.httpGet?.path, '/healthz');
+        continue;
+      }
+      assert.deepEqual(readinessProbe.grpc, { port: own });
+      assert.deepEqual(startupProbe?.grpc, { port: own });
+      // A service that waits for its model is not to be restarted for that.
+      assert.deepEqual(livenessProbe.grpc, { port: own, service: 'liveness' });
+    }
+  });
+
+  test('no pod has more rights than it needs, nor resources without bounds', () => {
+    for (const { spec } of workloadsOf(manifests)) {
+      const pod = spec.template.spec;
+      assert.equal(pod.automountServiceAccountToken, false);
+      assert.equal(pod.securityContext['runAsNonRoot'], true);
+      assert.deepEqual(pod.securityContext['seccompProfile'], { type: 'RuntimeDefault' });
+      for (const { securityContext, resources } of pod.containers) {
+        assert.equal(securityContext['readOnlyRootFilesystem'], true);
+        assert.equal(securityContext['allowPrivilegeEscalation'], false);
+        assert.deepEqual(securityContext['capabilities'], { drop: ['ALL'] });
+        for (const bounds of [resources.requests, resources.limits])
+          assert.ok(bounds['cpu'] && bounds['memory']);
+      }
+    }
+  });
+
+  test('the dashboard shows metrics that the services have', () => {
+    const dashboard = manifests.find(({ metadata }) => metadata.name === 'online-cnclip-dashboard');
+    const shown = new Set(dashboard?.data?.['online-cnclip.json']?.match(METRIC_NAME));
+    const declared = declaredMetrics();
+    assert.ok(shown.size > 20, [...shown].join());
+    assert.deepEqual(
+      [...shown].filter((name) => !declared.has(name.replace(/_(bucket|count|sum)$/, ''))),
+      [],
+    );
+    // And all of the services' own, so that a new one is not forgotten.
+    const own = [...declared].filter((name) => name.startsWith('onlinecnclip_') && !UNSHOWN.has(name));
+    const shownBases = new Set([...shown].map((name) => name.replace(/_(bucket|count|sum)$/, '')));
+    assert.deepEqual(
+      own.filter((name) => !shownBases.has(name)),
+      [],
+    );
+  });
+}
+
+const METRIC_NAME = /\b(onlinecnclip|process|nodejs)_[a-z0-9_]+/g;
+/** Messages of streams: of use when one looks for a fault, not day by day. */
+const UNSHOWN = new Set(['onlinecnclip_rpc_received_messages_total', 'onlinecnclip_rpc_sent_messages_total']);
+
+function containerOf({ spec }: Workload): Container {
+  const [container] = spec.template.spec.containers;
+  assert.ok(container);
+  return container;
+}
+
+/** Names of all environment variables of a workload, those of its ConfigMaps included. */
+function variablesOf(manifests: readonly Manifest[], workload: Workload): string[] {
+  const { env = [], envFrom = [] } = containerOf(workload);
+  const maps = envFrom.map(({ configMapRef }) => {
+    const found = manifests.find(({ metadata }) => metadata.name === configMapRef.name);
+    assert.ok(found?.data, configMapRef.name);
+    return found.data;
+  });
+  return [...env.map(({ name }) => name), ...maps.flatMap((data) => Object.keys(data))];
+}
+
+const helpTexts = new Map<string, ReadonlySet<string>>();
+
+/** The environment variables that a service's --help tells of. */
+function settingsOf(service: string): ReadonlySet<string> {
+  const known = helpTexts.get(service);
+  if (known) return known;
+  const entry = join(root, 'services', service, 'src/main.ts');
+  const help = execFileSync(process.execPath, [entry, '--help'], { encoding: 'utf8' });
+  const names = new Set(help.match(/\bONLINE_CNCLIP_[A-Z0-9_]+/g));
+  helpTexts.set(service, names);
+  return names;
+}
+
+/** Names of every metric of every service: as the telemetry.ts files declare them, and those of the process. */
+function declaredMetrics(): Set<string> {
+  const telemetry = new Telemetry('any');
+  telemetry.collectProcessMetrics();
+  const names = new Set(telemetry.registry.getMetricsAsArray().map(({ name }) => name));
+  for (const path of globSync('{services/*,libs/rpc/service-kit}/src/telemetry.ts', { cwd: root }))
+    for (const [, name = ''] of readFileSync(join(root, path), 'utf8').matchAll(
+      /name: '(onlinecnclip_\w+)'/g,
+    ))
+      names.add(name);
+  return names;
+}
