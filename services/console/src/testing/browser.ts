@@ -21,8 +21,12 @@ export function findChromium(): string | undefined {
 export function launchChromium(executablePath: string): Promise<Browser> {
   return puppeteer.launch({
     executablePath,
-    // Containers and CI run as root, where Chromium's sandbox does not start; it sees loopback only.
-    args: ['--no-sandbox', '--disable-dev-shm-usage', '--force-color-profile=srgb', '--lang=en'],
+    args: [
+      // Containers and CI run as root, where Chromium's sandbox does not start; it sees loopback only.
+      ...['--no-sandbox', '--disable-dev-shm-usage', '--force-color-profile=srgb', '--lang=en'],
+      // A mouse, as on a desk; headless Chromium has none of itself.
+      '--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4',
+    ],
   });
 }
 
