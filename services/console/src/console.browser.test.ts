@@ -8,8 +8,8 @@ import { CrawlOutcome, FailureReason, QueryState, SessionState } from '@online-c
 import type { Browser, ElementHandle, Page } from 'puppeteer-core';
 import sharp from 'sharp';
 import {
-  findChromium,
-  launchChromium,
+  findTestBrowser,
+  launchTestBrowser,
   openPage,
   type PageOptions,
   type TestPage,
@@ -17,10 +17,12 @@ import {
 import { ask, checkAccessibility, imagesAreShown, textOf, until, wait } from './testing/page-checks.ts';
 import { startTestConsole, type TestConsole } from './testing/test-console.ts';
 
-const chromium = findChromium();
+const found = await findTestBrowser();
 const CI = process.env['CI'] === 'true';
 const skip =
-  chromium || CI ? false : 'no Chromium or Chrome is installed (CHROMIUM_PATH names one elsewhere)';
+  found || CI
+    ? false
+    : 'there is no Chromium, Chrome or @sparticuz/chromium (CHROMIUM_PATH names one elsewhere)';
 
 describe('the page in a real browser', { skip, concurrency: false }, () => {
   let browser: Browser;
@@ -29,11 +31,11 @@ describe('the page in a real browser', { skip, concurrency: false }, () => {
   let emoji: string[];
 
   before(async () => {
-    assert.ok(chromium, 'CI needs a Chromium');
+    assert.ok(found, 'CI needs a Chromium');
     pictures = mkdtempSync(join(tmpdir(), 'console-pictures-'));
     emoji = copyEmoji(join(pictures, 'emoji'));
     console_ = await startTestConsole(pictures);
-    browser = await launchChromium(chromium);
+    browser = await launchTestBrowser(found);
   });
   after(async () => {
     await browser?.close();

@@ -147,10 +147,10 @@ class RunDetail {
       [message('step'), `${number(step)} / ${number(run.totalSteps)}`],
       [message('epoch'), `${number(run.epoch)} / ${number(run.totalEpochs)}`],
       [message('speed'), latest ? message('pairsPerSecond', { pairs: number(latest.pairsPerSecond) }) : '–'],
+      [message('startedAt'), dateTime(run.startedAt)],
       GOING_ON.has(run.state)
         ? [message('eta'), latest ? duration(latest.etaSeconds) : '–']
         : [message('endedAt'), dateTime(run.endedAt)],
-      [message('startedAt'), dateTime(run.startedAt)],
     ];
     fill(
       this.#head,

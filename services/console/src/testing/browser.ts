@@ -1,26 +1,31 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { BrowserNotFoundError, type FoundBrowser, findBrowser } from '@online-cnclip/crawl';
 import puppeteer, { type Browser, type Page } from 'puppeteer-core';
 
-/** Where distributions put them; `CHROMIUM_PATH` names any other. */
-const PROGRAMS = [
-  '/usr/bin/chromium',
-  '/usr/bin/chromium-browser',
-  '/usr/bin/google-chrome-stable',
-  '/usr/bin/google-chrome',
-];
 const SCREENSHOTS = fileURLToPath(new URL('../../../../var/screenshots', import.meta.url));
+const UNPACK_FOLDER = fileURLToPath(new URL('../../../../var/browser', import.meta.url));
 const TIMEOUT_MS = 20_000;
 
-export function findChromium(): string | undefined {
-  const named = process.env['CHROMIUM_PATH'];
-  return named ?? PROGRAMS.find((path) => existsSync(path));
+/** An installed one, else that of the npm package; undefined where there is neither. */
+export async function findTestBrowser(): Promise<FoundBrowser | undefined> {
+  const executablePath = process.env['CHROMIUM_PATH'];
+  try {
+    return await findBrowser({ executablePath, environment: process.env, unpackFolder: UNPACK_FOLDER });
+  } catch (error) {
+    if (error instanceof BrowserNotFoundError) return undefined;
+    throw error;
+  }
 }
 
-export function launchChromium(executablePath: string): Promise<Browser> {
+export function launchTestBrowser({ executablePath, source, environment }: FoundBrowser): Promise<Browser> {
   return puppeteer.launch({
     executablePath,
+    // Of the locale C the headless shell makes a language that is none (en-US@posix).
+    env: { ...environment, LANG: 'en_US.UTF-8' },
+    // The package's browser is the old headless shell and knows no other mode.
+    headless: source === 'npm' ? 'shell' : true,
     args: [
       // Containers and CI run as root, where Chromium's sandbox does not start; it sees loopback only.
       ...['--no-sandbox', '--disable-dev-shm-usage', '--force-color-profile=srgb', '--lang=en'],
