@@ -133,7 +133,7 @@ export class LeaseDesk {
       session.record.state === 'LEASED' && session.record.fencingToken === fencingToken;
     const timer = setTimeout(() => {
       if (isCurrent()) this.#takeAway(session, lost);
-    }, leaseMs);
+    }, leaseMs).unref();
     let released = false;
     waiter.resolve({
       sessionId: session.sessionId,
@@ -208,7 +208,7 @@ export class LeaseDesk {
     this.#hopelessSince ??= now();
     const leftMs = this.#hopelessSince + sessionWaitMs - now();
     if (leftMs <= 0) return new NoSessionError('no session is logged in');
-    this.#hopelessTimer = setTimeout(() => this.look(), leftMs);
+    this.#hopelessTimer = setTimeout(() => this.look(), leftMs).unref();
     return undefined;
   }
 
