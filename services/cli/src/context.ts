@@ -5,6 +5,8 @@ export interface CliContext {
   /** The research code's DATAPATH, where it is set. */
   readonly dataPath: string | undefined;
   readonly progress: Progress;
+  /** For the browser that may be started, and nothing else. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
   /** Writes a line of the result, to standard output. */
   print(line: string): void;
   /**

@@ -13,6 +13,7 @@ const examples = [...guide.matchAll(/```sh\n(.*?)```/gs)]
 
 const context: CliContext = {
   dataPath: undefined,
+  environment: {},
   progress: { note() {}, start: () => ({ update() {}, end() {} }) },
   print() {},
   stopSignal: () => new AbortController().signal,

@@ -11,6 +11,7 @@ let stop: AbortSignal | undefined;
 
 const context: CliContext = {
   dataPath: DATAPATH || undefined,
+  environment: process.env,
   progress: createProgress(process.stderr),
   print: (line) => void process.stdout.write(`${line}\n`),
   stopSignal() {

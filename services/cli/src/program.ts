@@ -34,6 +34,12 @@ const COMMANDS: readonly TopCommand[] = [
     load: () => import('./commands/search.ts'),
   },
   { name: 'services', summary: 'look after running services', load: () => import('./commands/services.ts') },
+  {
+    name: 'crawler',
+    summary: 'sessions and images of a running crawler',
+    load: () => import('./commands/crawler.ts'),
+  },
+  { name: 'cache', summary: 'the cache of crawled images', load: () => import('./commands/cache.ts') },
   { name: 'run', summary: 'training runs of a running trainer', load: () => import('./commands/run.ts') },
 ];
 

@@ -6,6 +6,7 @@ export const SERVICE_ADDRESSES = {
   encoder: '127.0.0.1:50051',
   trainer: '127.0.0.1:50052',
   ranker: '127.0.0.1:50053',
+  crawler: '127.0.0.1:50054',
 } as const;
 export type ServiceName = keyof typeof SERVICE_ADDRESSES;
 

@@ -6,7 +6,7 @@ import { HEALTH_DEFINITION } from '../health.ts';
 import { addressOption, reasonOf, SERVICE_ADDRESSES, type ServiceName } from '../services.ts';
 
 const NAMES = Object.keys(SERVICE_ADDRESSES) as ServiceName[];
-type Addresses = Readonly<Record<ServiceName, string>>;
+type Addresses = Readonly<Partial<Record<ServiceName, string>>>;
 
 /** A service that computes on all cores may take its time to answer. */
 const TIMEOUT_MS = 5_000;
@@ -15,14 +15,20 @@ export function configure(command: Command, context: CliContext): void {
   const status = command
     .command('status')
     .description('Asks each service whether it serves; status 1 unless all do.');
-  for (const name of NAMES) addressOption(status, name, name);
+  // Not everybody crawls: the crawler is asked when it is named.
+  for (const name of NAMES)
+    if (name === 'crawler') status.option('--crawler <host:port>', 'where the crawler listens [not asked]');
+    else addressOption(status, name, name);
   status.action((addresses: Addresses) => showStatus(addresses, context));
 }
 
 async function showStatus(addresses: Addresses, { print }: CliContext): Promise<void> {
-  const states = await Promise.all(NAMES.map((name) => healthOf(addresses[name])));
-  for (const [i, name] of NAMES.entries()) print(`${name.padEnd(8)} ${addresses[name]}  ${states[i]}`);
-  const down = NAMES.filter((_, i) => states[i] !== 'SERVING');
+  const asked = NAMES.map((name) => ({ name, address: addresses[name] ?? '' })).filter(
+    ({ address }) => address !== '',
+  );
+  const states = await Promise.all(asked.map(({ address }) => healthOf(address)));
+  for (const [i, { name, address }] of asked.entries()) print(`${name.padEnd(8)} ${address}  ${states[i]}`);
+  const down = asked.filter((_, i) => states[i] !== 'SERVING').map(({ name }) => name);
   if (down.length > 0) throw new UnavailableError('not serving', { place: down.join(', ') });
 }
 
