@@ -1,7 +1,8 @@
 import { type RunState, TrainerServiceService } from '@online-cnclip/contracts/trainer/v1';
-import { InvalidInputError, type Logger } from '@online-cnclip/foundation';
+import { FailedPreconditionError, InvalidInputError, type Logger } from '@online-cnclip/foundation';
 import { type Handlers, type Implementation, implement } from '@online-cnclip/service-kit';
-import { checkTrainingInputs } from '@online-cnclip/training';
+import { checkAdaptInputs, checkTrainingInputs } from '@online-cnclip/training';
+import { adaptationPlanOf } from './adaptation-message.ts';
 import { listCheckpoints } from './checkpoint-files.ts';
 import type { DataRoot } from './data-root.ts';
 import { buildDatasetUpdates } from './dataset-builds.ts';
@@ -9,10 +10,15 @@ import { buildRequestOf, buildUpdateMessage } from './dataset-message.ts';
 import { runFolder, trainingOptionsOf } from './options-message.ts';
 import { checkpointMessage, runMessage, runStateMessage, updateMessage } from './run-message.ts';
 import type { Runs } from './runs/runs.ts';
+import type { ServedModels } from './serving/served-models.ts';
 
 export interface TrainerParts {
   readonly root: DataRoot;
   readonly runs: Runs;
+  /** Absent where no encoder is configured. */
+  readonly served: ServedModels | undefined;
+  /** Absent where no crawler is configured. */
+  readonly crawlerAddress: string | undefined;
   readonly logger: Logger;
 }
 
@@ -20,7 +26,13 @@ export function trainerService(parts: TrainerParts): Implementation {
   return implement(TrainerServiceService, trainerHandlers(parts));
 }
 
-function trainerHandlers({ root, runs, logger }: TrainerParts): Handlers<typeof TrainerServiceService> {
+function trainerHandlers({
+  root,
+  runs,
+  served,
+  crawlerAddress,
+  logger,
+}: TrainerParts): Handlers<typeof TrainerServiceService> {
   return {
     async *buildDataset(request, { signal }) {
       for await (const update of buildDatasetUpdates(buildRequestOf(request, root), signal))
@@ -32,6 +44,23 @@ function trainerHandlers({ root, runs, logger }: TrainerParts): Handlers<typeof 
       const training = trainingOptionsOf(options, root, new Date());
       checkTrainingInputs(training);
       return { run: runMessage(runs.start(training, runFolder(training)), root) };
+    },
+
+    async startAdaptation({ options }) {
+      if (!options) throw new InvalidInputError('is required', { place: 'options' });
+      if (!options.onlineCache && crawlerAddress === undefined)
+        throw new FailedPreconditionError('no crawler-address is configured; online_cache needs none');
+      const serve = options.serve ?? served !== undefined;
+      if (serve && !served)
+        throw new FailedPreconditionError('serve needs an encoder-address, and none is configured');
+      const plan = adaptationPlanOf(options, root, new Date(), crawlerAddress);
+      checkAdaptInputs(plan.options);
+      return { run: runMessage(runs.startAdaptation({ ...plan, serve }), root) };
+    },
+
+    async rollBackModel() {
+      if (!served) throw new FailedPreconditionError('no encoder-address is configured');
+      return served.rollBack();
     },
 
     async *watchRun({ name }, { signal }) {

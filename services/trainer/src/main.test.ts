@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cpSync, mkdtempSync, readFileSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -14,6 +14,7 @@ import { status } from '@grpc/grpc-js';
 import { readCheckpoint } from '@online-cnclip/checkpoint';
 import { createTrainerClient, type TrainerClient } from '@online-cnclip/client';
 import {
+  AdaptationOptions,
   Augmentation,
   BuildDatasetRequest,
   ListRunsRequest,
@@ -235,4 +236,62 @@ test('refuses what cannot work, by name', async (t) => {
   assert.equal(last.value.state, RunState.RUN_STATE_FAILED);
   assert.match(last.value.error?.message ?? '', /imgs/);
   assert.equal(last.value.error?.code, status.NOT_FOUND);
+});
+
+test('adapts to queries on cached images, as a run like others', async (t) => {
+  const { client } = await start(t);
+  await client.startRun({ options: runOptions({ name: 'before', maxSteps: 2n }) });
+  await collect(client.watchRun({ name: 'before' }));
+  const images = join(folder, 'cache/test/红色');
+  await mkdir(images, { recursive: true });
+  const picture = fileURLToPath(
+    new URL('../../../test/goldens/preprocessing/exact-224.png', import.meta.url),
+  );
+  cpSync(picture, join(images, '1.jpg'));
+  await writeFile(
+    join(folder, 'test_texts.jsonl'),
+    '{"text_id": 1, "text": "红 色", "image_ids": []}\n{"text_id": 2, "text": "蓝色", "image_ids": []}\n',
+  );
+  const options = AdaptationOptions.fromPartial({
+    name: 'online',
+    model: 'experiments/before/checkpoints/epoch_latest.pt',
+    queries: 'test_texts.jsonl',
+    maxEpochs: 1,
+    contextLength: 12,
+    batchSize: BATCH,
+    visionModel: 'ViT-mini-8-48',
+    textModel: 'RoBERTa-mini-chinese',
+    gateData: LMDB,
+    gateMaxDrop: '100',
+    trainData: LMDB,
+    replayRatio: 1,
+    onlineCache: true,
+    numWorkers: 0,
+  });
+  await assert.rejects(client.startAdaptation({ options: { ...options, maxEpochs: 0 } }), InvalidInputError);
+  await assert.rejects(
+    client.startAdaptation({ options: { ...options, onlineCache: false } }),
+    /crawler-address/,
+  );
+  await assert.rejects(client.startAdaptation({ options: { ...options, serve: true } }), /encoder-address/);
+  await assert.rejects(client.rollBackModel({}), /encoder-address/);
+  const { run } = await client.startAdaptation({ options });
+  assert.equal(run?.adaptation?.maxEpochs, 1);
+  const events = await collect(client.watchRun({ name: 'online' }));
+  const step = events.flatMap((event) => (event?.$case === 'onlineStep' ? [event.value] : []));
+  assert.equal(step.length, 1);
+  assert.deepEqual(
+    [step[0]?.queries, step[0]?.pairs, step[0]?.replayed, step[0]?.leftOut],
+    [2, 1, 1, { 'not-crawled': 1n }],
+  );
+  const { run: ended } = await client.getRun({ name: 'online' });
+  assert.equal(ended?.state, RunState.RUN_STATE_COMPLETED);
+  assert.equal(ended?.gate?.passed, true);
+  assert.equal(ended?.online?.transductive, true);
+  assert.equal(ended?.servedCheckpoint, '');
+  const { checkpoints } = await client.listCheckpoints({ name: 'online' });
+  assert.deepEqual(
+    checkpoints.map(({ path }) => path),
+    ['experiments/online/checkpoints/epoch1_online_1.pt'],
+  );
 });

@@ -11,7 +11,7 @@ import { parseTrainingOptions, type TrainingOptions } from '@online-cnclip/train
 import type { DataRoot } from './data-root.ts';
 
 /** Folder of the experiments in the data folder, as in the research code's DATAPATH. */
-const EXPERIMENTS = 'experiments';
+export const EXPERIMENTS = 'experiments';
 
 /** Fields that have the same name and meaning on both sides. */
 const PLAIN = [
@@ -50,8 +50,12 @@ const INTERVALS = [
   'saveStepFrequency',
 ] as const satisfies readonly (keyof RunOptions)[];
 
-const LOSSES = { [Loss.LOSS_UNSPECIFIED]: 'dsl', [Loss.LOSS_DSL]: 'dsl', [Loss.LOSS_CLIP]: 'clip' } as const;
-const OPTIMIZERS = {
+export const LOSSES = {
+  [Loss.LOSS_UNSPECIFIED]: 'dsl',
+  [Loss.LOSS_DSL]: 'dsl',
+  [Loss.LOSS_CLIP]: 'clip',
+} as const;
+export const OPTIMIZERS = {
   [Optimizer.OPTIMIZER_UNSPECIFIED]: 'lamb',
   [Optimizer.OPTIMIZER_LAMB]: 'lamb',
   [Optimizer.OPTIMIZER_ADAMW]: 'adamw',
@@ -129,7 +133,7 @@ export function runOptionsMessage(options: TrainingOptions, root: DataRoot): Run
 /** Folder of a run's files. */
 export const runFolder = (options: TrainingOptions): string => join(options.logs ?? '', options.name);
 
-const plain = (value: string | number | bigint | boolean | undefined) =>
+export const plain = (value: string | number | bigint | boolean | undefined) =>
   typeof value === 'bigint' ? Number(value) : value;
 
 const interval = (value: string | number | boolean | undefined) => (value === 0 ? 'none' : value);
@@ -140,7 +144,7 @@ function precisionOf(precision: Precision): string {
 }
 
 /** Numbers of a later version of the contract are refused, not taken for a default. */
-function knownValue<T>(values: Readonly<Record<number, T>>, number: number, place: string): T {
+export function knownValue<T>(values: Readonly<Record<number, T>>, number: number, place: string): T {
   if (!(number in values)) throw new InvalidInputError(`${number} is not a known value`, { place });
   return values[number] as T;
 }

@@ -10,8 +10,15 @@ import {
   type WatchRunResponse,
 } from '@online-cnclip/contracts/trainer/v1';
 import type { StepEvent, ValidationEvent } from '@online-cnclip/training';
+import {
+  adaptationOptionsMessage,
+  gateMessage,
+  onlineMessage,
+  onlineStepMessage,
+} from './adaptation-message.ts';
 import type { DataRoot } from './data-root.ts';
 import { runOptionsMessage } from './options-message.ts';
+import { recallMessage } from './recall-message.ts';
 import type { RunFailure, RunRecord, RunState as State } from './runs/run-record.ts';
 import type { RunUpdate } from './runs/watch-feed.ts';
 
@@ -32,7 +39,7 @@ export function runMessage(record: RunRecord, root: DataRoot): Run {
   return {
     name: record.name,
     state: STATES[record.state],
-    options: runOptionsMessage(record.options, root),
+    options: record.options && runOptionsMessage(record.options, root),
     step: BigInt(record.step),
     totalSteps: BigInt(record.totalSteps),
     epoch: record.epoch,
@@ -44,6 +51,13 @@ export function runMessage(record: RunRecord, root: DataRoot): Run {
     endTime: record.endedAt === undefined ? undefined : new Date(record.endedAt),
     error: record.failure && failureMessage(record.failure),
     folder: root.relative(record.folder),
+    adaptation:
+      record.adaptation &&
+      adaptationOptionsMessage(record.name, record.adaptation, record.serve ?? false, root),
+    latestOnlineStep: record.latestOnlineStep && onlineStepMessage(record.latestOnlineStep),
+    online: record.online && onlineMessage(record.online),
+    gate: record.gate && gateMessage(record.gate),
+    servedCheckpoint: record.servedCheckpoint === undefined ? '' : root.relative(record.servedCheckpoint),
   };
 }
 
@@ -59,6 +73,10 @@ function eventMessage(update: RunUpdate, root: DataRoot): WatchRunResponse['even
       return { $case: 'step', value: stepMessage(update) };
     case 'validation':
       return { $case: 'validation', value: validationMessage(update) };
+    case 'online-step':
+      return { $case: 'onlineStep', value: onlineStepMessage(update) };
+    case 'gate':
+      return { $case: 'gate', value: gateMessage(update) };
     case 'checkpoint':
       return { $case: 'checkpoint', value: checkpointMessage(update, root) };
   }
@@ -108,14 +126,7 @@ function validationMessage(event: ValidationEvent): ValidationReport {
     loss: event.loss,
     imageToTextAccuracy: event.imageToTextAccuracy,
     textToImageAccuracy: event.textToImageAccuracy,
-    recall: {
-      recallAt1: recall.recallAt1,
-      recallAt5: recall.recallAt5,
-      recallAt10: recall.recallAt10,
-      meanRecall: recall.meanRecall,
-      queries: BigInt(recall.queries),
-      gallery: BigInt(recall.gallery),
-    },
+    recall: recallMessage(recall),
     seconds: event.seconds,
   };
 }

@@ -41,6 +41,24 @@ export const trainerSettings = {
     environmentName(NAME, 'ALLOW_CPU'),
     z.stringbool().default(false).describe('let tfjs-node-gpu compute on the CPU where it sees no GPU'),
   ),
+  crawlerAddress: setting(
+    environmentName(NAME, 'CRAWLER_ADDRESS'),
+    z
+      .string()
+      .min(1)
+      .optional()
+      .describe('host:port of the crawler that online learning fetches images with'),
+  ),
+  encoderAddress: setting(
+    environmentName(NAME, 'ENCODER_ADDRESS'),
+    z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        'host:port of the encoder that is told to load what an adaptation makes, once its gate has passed',
+      ),
+  ),
 } as const;
 
 export function runtimeChoice(config: ConfigOf<typeof trainerSettings>): RuntimeChoice {

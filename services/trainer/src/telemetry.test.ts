@@ -8,7 +8,7 @@ import { Telemetry } from '@online-cnclip/service-kit';
 import { RunStore } from './runs/run-store.ts';
 import { Runs } from './runs/runs.ts';
 import { observeRuns } from './telemetry.ts';
-import { options, stepEvent, validationEvent } from './testing.ts';
+import { noAdaptation, options, stepEvent, validationEvent } from './testing.ts';
 
 test('metrics follow the run that goes on', async () => {
   const end = Promise.withResolvers<void>();
@@ -16,6 +16,7 @@ test('metrics follow the run that goes on', async () => {
   const runs = await Runs.open({
     store: new RunStore(mkdtempSync(join(tmpdir(), 'telemetry-'))),
     logger: silentLogger,
+    ...noAdaptation,
     launch: async (_, { onEvent }) => {
       onEvent(stepEvent(3));
       onEvent(validationEvent(3));

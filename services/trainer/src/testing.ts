@@ -2,8 +2,14 @@
 import { Client, credentials } from '@grpc/grpc-js';
 import { HEALTH_SERVICE } from '@online-cnclip/service-kit';
 
-import type { CheckpointEvent, StepEvent, ValidationEvent } from '@online-cnclip/training';
-import { parseTrainingOptions } from '@online-cnclip/training';
+import type {
+  AdaptOptions,
+  CheckpointEvent,
+  OnlineSummary,
+  StepEvent,
+  ValidationEvent,
+} from '@online-cnclip/training';
+import { parseAdaptOptions, parseTrainingOptions } from '@online-cnclip/training';
 import { newRecord, type RunRecord } from './runs/run-record.ts';
 
 export const options = (given: Record<string, unknown> = {}) =>
@@ -13,6 +19,36 @@ export const record = (given: Partial<RunRecord> = {}): RunRecord => ({
   ...newRecord(options(), '/data/experiments/run-1', 1_000),
   ...given,
 });
+
+export const adaptOptions = (given: Record<string, unknown> = {}): AdaptOptions =>
+  parseAdaptOptions({
+    model: '/data/model.pt',
+    queries: '/data/test_texts.jsonl',
+    maxEpochs: 2,
+    onlineCache: true,
+    cacheFolder: '/data/cache',
+    ...given,
+  });
+
+export const onlineSummary = (): OnlineSummary => ({
+  scope: 'all',
+  transductive: true,
+  source: 'cache',
+  steps: 4,
+  queries: 10,
+  pairs: 9,
+  cached: 9,
+  replayed: 0,
+  leftOut: { 'no-results': 1 },
+  seconds: 2,
+  waitSeconds: 0.5,
+});
+
+/** For services that never adapt. */
+export const noAdaptation = {
+  launchAdaptation: () => Promise.reject(new Error('nothing is adapted')),
+  serve: () => Promise.reject(new Error('nothing is served')),
+};
 
 export const stepEvent = (step: number): StepEvent => ({
   kind: 'step',

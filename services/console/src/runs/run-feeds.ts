@@ -92,9 +92,8 @@ export class RunFeeds {
 }
 
 function publishUpdate(feed: RunFeed, { time, event }: WatchRunResponse): void {
-  switch (event?.$case) {
-    case undefined:
-      return;
+  if (!event) return;
+  switch (event.$case) {
     case 'run':
       feed.publish({ name: 'run', data: runView(event.value) });
       return;

@@ -15,7 +15,7 @@ import {
   NotFoundError,
 } from '@online-cnclip/foundation';
 import type { Handlers } from '@online-cnclip/service-kit';
-import { unsupportedStream } from './unsupported.ts';
+import { unsupported, unsupportedStream } from './unsupported.ts';
 import { Updates } from './updates.ts';
 
 interface FakeRun {
@@ -116,6 +116,8 @@ export class FakeTrainer {
         return { run: this.#get(name).run };
       },
       watchRun: (request, { signal }) => this.#watch(request.name, signal),
+      startAdaptation: unsupported,
+      rollBackModel: unsupported,
       buildDataset: unsupportedStream,
     };
   }

@@ -1,6 +1,12 @@
 import { ApplicationError, type ErrorKind } from '@online-cnclip/foundation';
 import type {
+  AdaptEvent,
+  AdaptOptions,
+  AdaptResult,
   CheckpointEvent,
+  GateEvent,
+  OnlineStepEvent,
+  OnlineSummary,
   StepEvent,
   TrainingEvent,
   TrainingOptions,
@@ -34,7 +40,12 @@ export interface RunRecord {
   readonly name: string;
   readonly folder: string;
   readonly state: RunState;
-  readonly options: TrainingOptions;
+  /** Absent for an adaptation. */
+  readonly options?: TrainingOptions;
+  /** Of test-time online learning; absent for a training. */
+  readonly adaptation?: AdaptOptions;
+  /** Whether the encoder is to load what the adaptation makes. */
+  readonly serve?: boolean;
   readonly step: number;
   readonly totalSteps: number;
   readonly epoch: number;
@@ -44,9 +55,23 @@ export interface RunRecord {
   readonly endedAt?: number;
   readonly latestStep?: StepEvent;
   readonly latestValidation?: ValidationEvent;
+  readonly latestOnlineStep?: OnlineStepEvent;
+  readonly gate?: GateEvent;
+  /** When an adaptation has ended. */
+  readonly online?: OnlineSummary;
+  /** What the encoder was told to load. */
+  readonly servedCheckpoint?: string;
   /** By time; at most one per path. */
   readonly checkpoints: readonly SavedCheckpoint[];
   readonly failure?: RunFailure;
+}
+
+/** What an adaptation is started with. */
+export interface AdaptationStart {
+  readonly name: string;
+  readonly folder: string;
+  readonly options: AdaptOptions;
+  readonly serve: boolean;
 }
 
 const GOING_ON: ReadonlySet<RunState> = new Set(['starting', 'running', 'stopping']);
@@ -75,8 +100,28 @@ export function newRecord(
   };
 }
 
+/** The record of an adaptation that begins. */
+export function newAdaptation(
+  { name, folder, options, serve }: AdaptationStart,
+  startedAt: number,
+): RunRecord {
+  return {
+    name,
+    folder,
+    state: 'starting',
+    adaptation: options,
+    serve,
+    step: 0,
+    totalSteps: 0,
+    epoch: 1,
+    totalEpochs: options.maxEpochs,
+    startedAt,
+    checkpoints: [],
+  };
+}
+
 /** The record after an event of its training. */
-export function afterEvent(record: RunRecord, event: TrainingEvent, now: number): RunRecord {
+export function afterEvent(record: RunRecord, event: TrainingEvent | AdaptEvent, now: number): RunRecord {
   switch (event.kind) {
     case 'started': {
       const { startStep: step, totalSteps, totalEpochs, stepsPerEpoch } = event;
@@ -86,11 +131,17 @@ export function afterEvent(record: RunRecord, event: TrainingEvent, now: number)
     }
     case 'step':
       return { ...record, step: event.step, epoch: event.epoch, latestStep: event };
+    case 'online-step':
+      return { ...record, step: event.step, epoch: event.epoch, latestOnlineStep: event };
+    case 'gate':
+      return { ...record, gate: event };
     case 'validation':
       return { ...record, step: event.step, epoch: event.epoch, latestValidation: event };
     case 'checkpoint': {
       const others = record.checkpoints.filter(({ path }) => path !== event.path);
-      return { ...record, step: event.step, checkpoints: [...others, { ...event, savedAt: now }] };
+      const checkpoints = [...others, { ...event, savedAt: now }];
+      // An adaptation counts its own steps, its checkpoint those of the training before as well.
+      return record.adaptation ? { ...record, checkpoints } : { ...record, step: event.step, checkpoints };
     }
     case 'log':
       return record;
@@ -99,6 +150,13 @@ export function afterEvent(record: RunRecord, event: TrainingEvent, now: number)
 
 export function afterEnd(record: RunRecord, result: TrainingResult, now: number): RunRecord {
   return { ...record, state: result.outcome, step: result.step, epoch: result.epoch, endedAt: now };
+}
+
+/** One whose gate did not pass has done all that it was to do. */
+export function afterAdaptation(record: RunRecord, result: AdaptResult, now: number): RunRecord {
+  const { step, epoch, online, outcome } = result;
+  const state = outcome === 'rejected' ? 'completed' : outcome;
+  return { ...record, state, step, epoch, online, endedAt: now };
 }
 
 export function afterFailure(record: RunRecord, error: unknown, now: number): RunRecord {

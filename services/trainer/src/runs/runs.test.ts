@@ -12,15 +12,23 @@ import {
   silentLogger,
   UnavailableError,
 } from '@online-cnclip/foundation';
-import { checkpointEvent, options, stepEvent, validationEvent } from '../testing.ts';
+import {
+  adaptOptions,
+  checkpointEvent,
+  noAdaptation,
+  onlineSummary,
+  options,
+  stepEvent,
+  validationEvent,
+} from '../testing.ts';
 import { RunStore } from './run-store.ts';
-import { type LaunchTraining, Runs } from './runs.ts';
+import { type LaunchTraining, Runs, type RunsOptions } from './runs.ts';
 
 const never = new AbortController().signal;
 const newFolder = () => mkdtempSync(join(tmpdir(), 'runs-'));
 
-const open = (folder: string, launch: LaunchTraining) =>
-  Runs.open({ store: new RunStore(folder), launch, logger: silentLogger });
+const open = (folder: string, launch: LaunchTraining, given: Partial<RunsOptions> = {}) =>
+  Runs.open({ store: new RunStore(folder), launch, logger: silentLogger, ...noAdaptation, ...given });
 
 /** Reports a step, then goes on until it is stopped; "saves" then. */
 const untilStopped: LaunchTraining = (_, { signal, onEvent }) => {
@@ -138,4 +146,68 @@ test('records outlive the service; a run that was going on is interrupted and ca
   assert.equal(third.list()[0]?.checkpoints.length, 1);
   assert.ok(readFileSync(join(folder, '运行 七.json'), 'utf8').endsWith('}\n'));
   await first.close();
+});
+
+const adaptation = {
+  name: 'online-1',
+  folder: '/data/experiments/online-1',
+  options: adaptOptions(),
+  serve: true,
+};
+
+async function adapted(given: Partial<RunsOptions>) {
+  const runs = await open(newFolder(), untilStopped, given);
+  runs.startAdaptation(adaptation);
+  for await (const update of runs.watch('online-1', never))
+    if (update.kind === 'record' && update.record.endedAt !== undefined) return update.record;
+  throw new Error('the run has not ended');
+}
+
+test('what an adaptation made is served once it has passed, and the record says so', async () => {
+  const served: string[] = [];
+  const record = await adapted({
+    launchAdaptation: async () => ({
+      outcome: 'completed',
+      step: 4,
+      epoch: 2,
+      checkpoint: '/data/x.pt',
+      online: onlineSummary(),
+    }),
+    serve: async (checkpoint) => void served.push(checkpoint),
+  });
+  assert.deepEqual(served, ['/data/x.pt']);
+  assert.equal(record.state, 'completed');
+  assert.equal(record.servedCheckpoint, '/data/x.pt');
+  assert.equal(record.online?.pairs, onlineSummary().pairs);
+});
+
+test('one that the gate rejects is not served', async () => {
+  const record = await adapted({
+    launchAdaptation: async () => ({ outcome: 'rejected', step: 4, epoch: 2, online: onlineSummary() }),
+  });
+  assert.equal(record.state, 'completed');
+  assert.equal(record.servedCheckpoint, undefined);
+});
+
+test('an encoder that does not take the checkpoint fails the run, which keeps its report', async () => {
+  const record = await adapted({
+    launchAdaptation: async () => ({
+      outcome: 'completed',
+      step: 4,
+      epoch: 2,
+      checkpoint: '/data/x.pt',
+      online: onlineSummary(),
+    }),
+    serve: () => Promise.reject(new UnavailableError('no connection')),
+  });
+  assert.equal(record.state, 'failed');
+  assert.match(record.failure?.message ?? '', /no connection/);
+  assert.equal(record.online?.pairs, onlineSummary().pairs);
+});
+
+test('a training run and an adaptation do not share a name', async () => {
+  const runs = await open(newFolder(), async () => ({ outcome: 'completed', step: 1, epoch: 1 }));
+  runs.start(options({ name: 'online-1' }), '/data/experiments/online-1');
+  for await (const _ of runs.watch('online-1', never));
+  assert.throws(() => runs.startAdaptation(adaptation), AlreadyExistsError);
 });

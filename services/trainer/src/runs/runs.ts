@@ -6,8 +6,25 @@ import {
   NotFoundError,
   UnavailableError,
 } from '@online-cnclip/foundation';
-import type { TrainingEvent, TrainingOptions, TrainingResult } from '@online-cnclip/training';
-import { afterEnd, afterEvent, afterFailure, isGoingOn, newRecord, type RunRecord } from './run-record.ts';
+import type {
+  AdaptEvent,
+  AdaptOptions,
+  AdaptResult,
+  TrainingEvent,
+  TrainingOptions,
+  TrainingResult,
+} from '@online-cnclip/training';
+import {
+  type AdaptationStart,
+  afterAdaptation,
+  afterEnd,
+  afterEvent,
+  afterFailure,
+  isGoingOn,
+  newAdaptation,
+  newRecord,
+  type RunRecord,
+} from './run-record.ts';
 import type { RunStore } from './run-store.ts';
 import { type RunUpdate, WatchFeed } from './watch-feed.ts';
 
@@ -17,14 +34,31 @@ export type LaunchTraining = (
   hooks: { readonly signal: AbortSignal; readonly onEvent: (event: TrainingEvent) => void },
 ) => Promise<TrainingResult>;
 
+/** Adapts somewhere; the signal stops it after a step. */
+export type LaunchAdaptation = (
+  options: AdaptOptions,
+  hooks: { readonly signal: AbortSignal; readonly onEvent: (event: AdaptEvent) => void },
+) => Promise<AdaptResult>;
+
 export interface RunsOptions {
   readonly store: RunStore;
   readonly launch: LaunchTraining;
+  readonly launchAdaptation: LaunchAdaptation;
+  /** Has the encoder load a checkpoint that an adaptation with these options made. */
+  readonly serve: (checkpoint: string, options: AdaptOptions) => Promise<void>;
   readonly logger: Logger;
 }
 
 /** Step reports change a record many times a second; its file follows at this distance at most. */
 const SAVE_STEPS_EVERY_MS = 5_000;
+
+interface WorkHooks {
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: TrainingEvent | AdaptEvent) => void;
+}
+
+/** What a run does; its record at the end. */
+type Work = (hooks: WorkHooks) => Promise<RunRecord>;
 
 interface ActiveRun {
   readonly stop: AbortController;
@@ -58,18 +92,29 @@ export class Runs {
    *   UnavailableError while closing.
    */
   start(options: TrainingOptions, folder: string): RunRecord {
-    if (this.#closed) throw new UnavailableError('the service is shutting down');
     const { name } = options;
-    if (this.#active?.name === name) throw new AlreadyExistsError(`run ${JSON.stringify(name)} is going on`);
-    if (this.#active)
-      throw new FailedPreconditionError(
-        `run ${JSON.stringify(this.#active.name)} is going on, and one trains at a time: stop it or wait for its end`,
-      );
-    const record = newRecord(options, folder, Date.now(), this.#records.get(name));
-    this.#update(record);
-    const stop = new AbortController();
-    this.#active = { name, stop, finished: this.#train(options, stop.signal) };
-    return record;
+    this.#requireRoom(name);
+    const { launch } = this.#options;
+    return this.#begin(newRecord(options, folder, Date.now(), this.#records.get(name)), async (hooks) => {
+      const result = await launch(options, hooks);
+      return afterEnd(this.get(name), result, Date.now());
+    });
+  }
+
+  /**
+   * Starts an adaptation.
+   *
+   * @throws as start(); AlreadyExistsError also when there was a run of this name: an adaptation is not resumed.
+   */
+  startAdaptation(start: AdaptationStart): RunRecord {
+    const { name, options } = start;
+    this.#requireRoom(name);
+    const earlier = this.#records.get(name);
+    if (earlier?.options)
+      throw new AlreadyExistsError(`there is a training run ${JSON.stringify(name)}; give another name`);
+    return this.#begin(newAdaptation(start, Date.now()), (hooks) =>
+      this.#adapt(name, options, start.serve, hooks),
+    );
   }
 
   /**
@@ -119,16 +164,32 @@ export class Runs {
     await active.finished;
   }
 
-  async #train(options: TrainingOptions, signal: AbortSignal): Promise<void> {
-    const { name } = options;
-    const { launch, logger } = this.#options;
+  #requireRoom(name: string): void {
+    if (this.#closed) throw new UnavailableError('the service is shutting down');
+    if (this.#active?.name === name) throw new AlreadyExistsError(`run ${JSON.stringify(name)} is going on`);
+    if (this.#active)
+      throw new FailedPreconditionError(
+        `run ${JSON.stringify(this.#active.name)} is going on, and one trains at a time: stop it or wait for its end`,
+      );
+  }
+
+  #begin(record: RunRecord, work: Work): RunRecord {
+    const stop = new AbortController();
+    this.#update(record);
+    this.#active = { name: record.name, stop, finished: this.#follow(record.name, stop.signal, work) };
+    return record;
+  }
+
+  /** Runs the work to its end, which the record then tells. */
+  async #follow(name: string, signal: AbortSignal, work: Work): Promise<void> {
+    const { logger } = this.#options;
     // The caller of start() first gets the record of a run that has not begun.
     await Promise.resolve();
     let record: RunRecord;
     try {
-      const result = await launch(options, { signal, onEvent: (event) => this.#onEvent(name, event) });
-      record = afterEnd(this.get(name), result, Date.now());
-      logger.info({ run: name, ...result }, 'the run has ended');
+      record = await work({ signal, onEvent: (event) => this.#onEvent(name, event) });
+      const { state, step, epoch } = record;
+      logger.info({ run: name, state, step, epoch }, 'the run has ended');
     } catch (error) {
       record = afterFailure(this.get(name), error, Date.now());
       logger.error({ run: name, err: error }, `the run has failed: ${messageOf(error)}`);
@@ -139,7 +200,17 @@ export class Runs {
     await this.#saving;
   }
 
-  #onEvent(name: string, event: TrainingEvent): void {
+  async #adapt(name: string, options: AdaptOptions, serve: boolean, hooks: WorkHooks): Promise<RunRecord> {
+    const result = await this.#options.launchAdaptation(options, hooks);
+    const record = afterAdaptation(this.get(name), result, Date.now());
+    const { checkpoint } = result;
+    if (!serve || checkpoint === undefined) return record;
+    this.#records.set(name, { ...this.get(name), online: result.online });
+    await this.#options.serve(checkpoint, options);
+    return { ...record, servedCheckpoint: checkpoint, endedAt: Date.now() };
+  }
+
+  #onEvent(name: string, event: TrainingEvent | AdaptEvent): void {
     const before = this.get(name);
     const now = Date.now();
     const record = afterEvent(before, event, now);
@@ -152,7 +223,8 @@ export class Runs {
       return;
     }
     this.#records.set(name, record);
-    if (event.kind !== 'step' || now - this.#savedAt > SAVE_STEPS_EVERY_MS) this.#save(record);
+    const isStep = event.kind === 'step' || event.kind === 'online-step';
+    if (!isStep || now - this.#savedAt > SAVE_STEPS_EVERY_MS) this.#save(record);
     this.#feeds
       .get(name)
       ?.publish(event.kind === 'checkpoint' ? { ...event, savedAt: now, at: now } : { ...event, at: now });

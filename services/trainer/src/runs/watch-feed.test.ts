@@ -10,8 +10,10 @@ const checkpoint = (number: number): RunUpdate => ({ ...checkpointEvent(number),
 const final: RunUpdate = { kind: 'record', at, record: record({ state: 'completed' }) };
 const never = new AbortController().signal;
 
-const describe = (update: RunUpdate) =>
-  update.kind === 'record' ? update.record.state : `${update.kind} ${update.step}`;
+const describe = (update: RunUpdate) => {
+  if (update.kind === 'record') return update.record.state;
+  return 'step' in update ? `${update.kind} ${update.step}` : update.kind;
+};
 
 async function collect(updates: AsyncIterable<RunUpdate>): Promise<string[]> {
   const seen: string[] = [];

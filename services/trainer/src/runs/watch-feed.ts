@@ -1,11 +1,13 @@
 import { ResourceExhaustedError, throwIfAborted } from '@online-cnclip/foundation';
-import type { StepEvent, ValidationEvent } from '@online-cnclip/training';
+import type { GateEvent, OnlineStepEvent, StepEvent, ValidationEvent } from '@online-cnclip/training';
 import { isGoingOn, type RunRecord, type SavedCheckpoint } from './run-record.ts';
 
 /** What a watcher is told. The record comes at each change of state; the last one is final. */
 export type RunUpdate = { readonly at: number } & (
   | { readonly kind: 'record'; readonly record: RunRecord }
   | StepEvent
+  | OnlineStepEvent
+  | GateEvent
   | ValidationEvent
   | SavedCheckpoint
 );
@@ -14,6 +16,8 @@ export type RunUpdate = { readonly at: number } & (
 const MAX_PENDING_STEPS = 100;
 /** Other events are never dropped: a watcher that is this far behind does not read at all. */
 const MAX_PENDING_OTHERS = 1_000;
+
+const isStep = ({ kind }: RunUpdate): boolean => kind === 'step' || kind === 'online-step';
 
 /** The updates of one run to its watchers, each at its own pace. */
 export class WatchFeed {
@@ -56,8 +60,8 @@ class Watcher {
   push(update: RunUpdate): void {
     if (this.#lost) return;
     this.#pending.push(update);
-    if (update.kind === 'step' && ++this.#steps > MAX_PENDING_STEPS) {
-      const oldest = this.#pending.findIndex(({ kind }) => kind === 'step');
+    if (isStep(update) && ++this.#steps > MAX_PENDING_STEPS) {
+      const oldest = this.#pending.findIndex(isStep);
       this.#pending.splice(oldest, 1);
       this.#steps--;
     }
@@ -79,7 +83,7 @@ class Watcher {
         throw new ResourceExhaustedError('the watcher does not keep up with the run; watch it again');
       const update = this.#pending.shift();
       if (update) {
-        if (update.kind === 'step') this.#steps--;
+        if (isStep(update)) this.#steps--;
         return update;
       }
       this.#waiting = Promise.withResolvers<void>();

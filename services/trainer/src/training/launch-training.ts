@@ -3,14 +3,14 @@ import { fileURLToPath } from 'node:url';
 import { errorOfStatus, STATUS_OF_KIND } from '@online-cnclip/contracts';
 import { UnavailableError } from '@online-cnclip/foundation';
 import type { RuntimeChoice } from '@online-cnclip/runtime';
-import type { TrainingResult } from '@online-cnclip/training';
-import type { LaunchTraining } from '../runs/runs.ts';
+import type { LaunchAdaptation, LaunchTraining } from '../runs/runs.ts';
 import type { FailureReport, Order, Report } from './messages.ts';
 
 const ENTRY = fileURLToPath(new URL('./training-process.ts', import.meta.url));
 
 export interface TrainingLauncher {
   readonly launch: LaunchTraining;
+  readonly launchAdaptation: LaunchAdaptation;
   /** One real training step of a tiny model, in a process as runs have it. Rejects where that does not work. */
   check(): Promise<void>;
 }
@@ -39,22 +39,37 @@ export function processLauncher({ runtime, environment, entry = ENTRY }: Launche
       stdio: ['ignore', STDERR, STDERR, 'ipc'],
       env: { ...environment, UV_THREADPOOL_SIZE: String(Math.max(UV_THREADS, decoders)) },
     });
+  const run = async <Event, Result>(
+    order: Exclude<Order, { kind: 'stop' }>,
+    decoders: number,
+    { signal, onEvent }: Hooks<Event>,
+  ): Promise<Result> => {
+    const child = start(decoders);
+    const onStop = () => give(child, { kind: 'stop' });
+    signal.addEventListener('abort', onStop, { once: true });
+    give(child, order);
+    if (signal.aborted) onStop();
+    // The process sends what belongs to its order.
+    const outcome = outcomeOf(child, (event) => onEvent(event as Event)) as Promise<Result>;
+    return outcome.finally(() => signal.removeEventListener('abort', onStop));
+  };
   return {
-    launch: (options, { signal, onEvent }) => {
-      const child = start(options.numWorkers);
-      const onStop = () => give(child, { kind: 'stop' });
-      signal.addEventListener('abort', onStop, { once: true });
-      give(child, { kind: 'train', options, runtime });
-      if (signal.aborted) onStop();
-      return outcomeOf(child, onEvent).finally(() => signal.removeEventListener('abort', onStop));
-    },
+    launch: (options, hooks) => run({ kind: 'train', options, runtime }, options.numWorkers, hooks),
+    launchAdaptation: (options, hooks) => run({ kind: 'adapt', options, runtime }, options.numWorkers, hooks),
     check: async () => {
-      const child = start(0);
-      give(child, { kind: 'check', runtime });
-      await outcomeOf(child, () => {});
+      const hooks = { signal: new AbortController().signal, onEvent: () => {} };
+      await run({ kind: 'check', runtime }, 0, hooks);
     },
   };
 }
+
+interface Hooks<Event> {
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: Event) => void;
+}
+
+type RunEvent = Extract<Report, { kind: 'event' }>['event'];
+type RunResult = Extract<Report, { kind: 'finished' }>['result'];
 
 const STDERR = 2;
 
@@ -63,11 +78,8 @@ function give(child: ChildProcess, order: Order): void {
 }
 
 /** Settles once the process has ended, so that nothing still holds its files. */
-function outcomeOf(
-  child: ChildProcess,
-  onEvent: Parameters<LaunchTraining>[1]['onEvent'],
-): Promise<TrainingResult> {
-  const { promise, resolve, reject } = Promise.withResolvers<TrainingResult>();
+function outcomeOf(child: ChildProcess, onEvent: (event: RunEvent) => void): Promise<RunResult> {
+  const { promise, resolve, reject } = Promise.withResolvers<RunResult>();
   let report: Exclude<Report, { kind: 'event' }> | undefined;
   child.on('message', (message: Report) => {
     if (message.kind === 'event') onEvent(message.event);

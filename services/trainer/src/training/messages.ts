@@ -1,10 +1,18 @@
 import type { ErrorKind } from '@online-cnclip/foundation';
 import type { RuntimeChoice } from '@online-cnclip/runtime';
-import type { TrainingEvent, TrainingOptions, TrainingResult } from '@online-cnclip/training';
+import type {
+  AdaptEvent,
+  AdaptOptions,
+  AdaptResult,
+  TrainingEvent,
+  TrainingOptions,
+  TrainingResult,
+} from '@online-cnclip/training';
 
 /** From the service to the training process. */
 export type Order =
   | { readonly kind: 'train'; readonly options: TrainingOptions; readonly runtime: RuntimeChoice }
+  | { readonly kind: 'adapt'; readonly options: AdaptOptions; readonly runtime: RuntimeChoice }
   /** One step of a tiny model, to see that this machine can. */
   | { readonly kind: 'check'; readonly runtime: RuntimeChoice }
   /** Finish the step in hand, save, end. */
@@ -12,8 +20,8 @@ export type Order =
 
 /** From the training process to the service. */
 export type Report =
-  | { readonly kind: 'event'; readonly event: TrainingEvent }
-  | { readonly kind: 'finished'; readonly result: TrainingResult }
+  | { readonly kind: 'event'; readonly event: TrainingEvent | AdaptEvent }
+  | { readonly kind: 'finished'; readonly result: TrainingResult | AdaptResult }
   | { readonly kind: 'failed'; readonly error: FailureReport };
 
 export interface FailureReport {

@@ -1,9 +1,18 @@
 // The process of one training run, forked by launch-training.ts: takes its orders from the service over the IPC
 // channel and wires the training stage to runtime and evaluation.
+import { crawledImages, createCrawlerClient } from '@online-cnclip/client';
 import { recallFromFeatures } from '@online-cnclip/evaluation';
 import { ApplicationError, messageOf } from '@online-cnclip/foundation';
 import { openRuntime } from '@online-cnclip/runtime';
-import { createTrainStep, type TrainingEvent, type TrainingResult, train } from '@online-cnclip/training';
+import {
+  type AdaptEvent,
+  type AdaptResult,
+  adapt,
+  createTrainStep,
+  type TrainingEvent,
+  type TrainingResult,
+  train,
+} from '@online-cnclip/training';
 import type { FailureReport, Order, Report } from './messages.ts';
 import { tinyTraining } from './tiny-training.ts';
 
@@ -27,13 +36,21 @@ async function obey(order: Exclude<Order, { kind: 'stop' }>): Promise<void> {
   process.exit(0);
 }
 
-async function execute(order: Exclude<Order, { kind: 'stop' }>): Promise<TrainingResult> {
+async function execute(order: Exclude<Order, { kind: 'stop' }>): Promise<TrainingResult | AdaptResult> {
   const runtime = await openRuntime({ ...order.runtime, arena: false });
   try {
     if (order.kind === 'check') return await tinyTraining(runtime);
-    const ports = { runtime, createTrainStep, recall: { recall: recallFromFeatures } };
-    const onEvent = (event: TrainingEvent) => void report({ kind: 'event', event });
-    return await train(order.options, ports, { signal: stop.signal, onEvent });
+    const ports = {
+      runtime,
+      createTrainStep,
+      recall: { recall: recallFromFeatures },
+      crawledImages: (address: string) => crawledImages(createCrawlerClient(address)),
+    };
+    const onEvent = (event: TrainingEvent | AdaptEvent) => void report({ kind: 'event', event });
+    const hooks = { signal: stop.signal, onEvent };
+    return order.kind === 'adapt'
+      ? await adapt(order.options, ports, hooks)
+      : await train(order.options, ports, hooks);
   } finally {
     await runtime.dispose();
   }

@@ -258,6 +258,108 @@ export function precisionToJSON(object: Precision): string {
   }
 }
 
+/** Which queries online learning steps on. */
+export const OnlineScope = {
+  /** ONLINE_SCOPE_UNSPECIFIED - The same as ONLINE_SCOPE_ALL. */
+  ONLINE_SCOPE_UNSPECIFIED: 0,
+  /** ONLINE_SCOPE_ALL - The very queries that are scored, as in the research code: figures on them are transductive. */
+  ONLINE_SCOPE_ALL: 1,
+  /** ONLINE_SCOPE_EXCLUDE_SCORED - Other queries only. */
+  ONLINE_SCOPE_EXCLUDE_SCORED: 2,
+} as const;
+
+export type OnlineScope = typeof OnlineScope[keyof typeof OnlineScope];
+
+export namespace OnlineScope {
+  export type ONLINE_SCOPE_UNSPECIFIED = typeof OnlineScope.ONLINE_SCOPE_UNSPECIFIED;
+  export type ONLINE_SCOPE_ALL = typeof OnlineScope.ONLINE_SCOPE_ALL;
+  export type ONLINE_SCOPE_EXCLUDE_SCORED = typeof OnlineScope.ONLINE_SCOPE_EXCLUDE_SCORED;
+}
+
+export function onlineScopeFromJSON(object: any): OnlineScope {
+  switch (object) {
+    case 0:
+    case "ONLINE_SCOPE_UNSPECIFIED":
+      return OnlineScope.ONLINE_SCOPE_UNSPECIFIED;
+    case 1:
+    case "ONLINE_SCOPE_ALL":
+      return OnlineScope.ONLINE_SCOPE_ALL;
+    case 2:
+    case "ONLINE_SCOPE_EXCLUDE_SCORED":
+      return OnlineScope.ONLINE_SCOPE_EXCLUDE_SCORED;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum OnlineScope");
+  }
+}
+
+export function onlineScopeToJSON(object: OnlineScope): string {
+  switch (object) {
+    case OnlineScope.ONLINE_SCOPE_UNSPECIFIED:
+      return "ONLINE_SCOPE_UNSPECIFIED";
+    case OnlineScope.ONLINE_SCOPE_ALL:
+      return "ONLINE_SCOPE_ALL";
+    case OnlineScope.ONLINE_SCOPE_EXCLUDE_SCORED:
+      return "ONLINE_SCOPE_EXCLUDE_SCORED";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum OnlineScope");
+  }
+}
+
+/** Where the images of online learning come from. */
+export const ImageSource = {
+  /** IMAGE_SOURCE_UNSPECIFIED - Never sent. */
+  IMAGE_SOURCE_UNSPECIFIED: 0,
+  /** IMAGE_SOURCE_CRAWL - Fetched by the crawler while the run goes on. */
+  IMAGE_SOURCE_CRAWL: 1,
+  /** IMAGE_SOURCE_CACHE - Fetched before. */
+  IMAGE_SOURCE_CACHE: 2,
+  /** IMAGE_SOURCE_OFFLINE - None. */
+  IMAGE_SOURCE_OFFLINE: 3,
+} as const;
+
+export type ImageSource = typeof ImageSource[keyof typeof ImageSource];
+
+export namespace ImageSource {
+  export type IMAGE_SOURCE_UNSPECIFIED = typeof ImageSource.IMAGE_SOURCE_UNSPECIFIED;
+  export type IMAGE_SOURCE_CRAWL = typeof ImageSource.IMAGE_SOURCE_CRAWL;
+  export type IMAGE_SOURCE_CACHE = typeof ImageSource.IMAGE_SOURCE_CACHE;
+  export type IMAGE_SOURCE_OFFLINE = typeof ImageSource.IMAGE_SOURCE_OFFLINE;
+}
+
+export function imageSourceFromJSON(object: any): ImageSource {
+  switch (object) {
+    case 0:
+    case "IMAGE_SOURCE_UNSPECIFIED":
+      return ImageSource.IMAGE_SOURCE_UNSPECIFIED;
+    case 1:
+    case "IMAGE_SOURCE_CRAWL":
+      return ImageSource.IMAGE_SOURCE_CRAWL;
+    case 2:
+    case "IMAGE_SOURCE_CACHE":
+      return ImageSource.IMAGE_SOURCE_CACHE;
+    case 3:
+    case "IMAGE_SOURCE_OFFLINE":
+      return ImageSource.IMAGE_SOURCE_OFFLINE;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ImageSource");
+  }
+}
+
+export function imageSourceToJSON(object: ImageSource): string {
+  switch (object) {
+    case ImageSource.IMAGE_SOURCE_UNSPECIFIED:
+      return "IMAGE_SOURCE_UNSPECIFIED";
+    case ImageSource.IMAGE_SOURCE_CRAWL:
+      return "IMAGE_SOURCE_CRAWL";
+    case ImageSource.IMAGE_SOURCE_CACHE:
+      return "IMAGE_SOURCE_CACHE";
+    case ImageSource.IMAGE_SOURCE_OFFLINE:
+      return "IMAGE_SOURCE_OFFLINE";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum ImageSource");
+  }
+}
+
 /** Where a run is in its life. */
 export const RunState = {
   /** RUN_STATE_UNSPECIFIED - Never sent. */
@@ -547,6 +649,117 @@ export interface RunOptions {
   augmentation: Augmentation;
 }
 
+/**
+ * Options of test-time online learning. An option that is not set has the research code's value, which
+ * `cnclip predict single --help` prints.
+ */
+export interface AdaptationOptions {
+  /** Name of the run and of its folder; empty means one made of the time. */
+  name: string;
+  /** Checkpoint to start from. */
+  model: string;
+  /** {split}_texts.jsonl of the queries that are scored. */
+  queries: string;
+  /** .jsonl of other queries, to step on with ONLINE_SCOPE_EXCLUDE_SCORED; empty otherwise. */
+  onlineQueries: string;
+  /** Times that all queries are gone through; at least 1. */
+  maxEpochs: number;
+  /** File for the queries' features; empty means that none are written. */
+  textFeatures: string;
+  /** Images fetched per query; epoch n steps on number n mod this. */
+  imagesPerQuery?:
+    | number
+    | undefined;
+  /** Queries per step. */
+  batchSize?:
+    | number
+    | undefined;
+  /** Tokens per text, [CLS] and [SEP] included. */
+  contextLength?:
+    | number
+    | undefined;
+  /** Peak learning rate. */
+  lr?:
+    | number
+    | undefined;
+  /** Steps in which the learning rate rises. */
+  warmup?:
+    | bigint
+    | undefined;
+  /** Decay of the mean of gradients. */
+  beta1?:
+    | number
+    | undefined;
+  /** Decay of the mean of squared gradients. */
+  beta2?:
+    | number
+    | undefined;
+  /** Added to the denominator of the update. */
+  eps?:
+    | number
+    | undefined;
+  /** Weight decay of parameters that decay. */
+  wd?:
+    | number
+    | undefined;
+  /** How parameters are updated. */
+  optimizer: Optimizer;
+  /** What is minimised. */
+  loss: Loss;
+  /** Whether the image tower stays as it is. */
+  freezeVision?:
+    | boolean
+    | undefined;
+  /** Preset of the image tower. */
+  visionModel?:
+    | string
+    | undefined;
+  /** Preset of the text tower. */
+  textModel?:
+    | string
+    | undefined;
+  /** Seed of dropout and of the order of replayed pairs. */
+  seed?:
+    | bigint
+    | undefined;
+  /** Worker threads that decode images. */
+  numWorkers?:
+    | number
+    | undefined;
+  /** LMDB folder of the training split, for replay_ratio; empty otherwise. */
+  trainData: string;
+  /** LMDB folder of a held-out split that recall is measured on before and after; empty means that it is not measured. */
+  gateData: string;
+  /** Whether images come from the cache folder only. */
+  onlineCache?:
+    | boolean
+    | undefined;
+  /** Folder of cached images; not set means cache/. */
+  cacheFolder?:
+    | string
+    | undefined;
+  /** Which queries are stepped on. */
+  onlineScope: OnlineScope;
+  /** Pairs of the training set in each step per new pair. */
+  replayRatio?:
+    | number
+    | undefined;
+  /** Whether two pairs of a step with the same text or image are not each other's negatives. */
+  maskDuplicates?:
+    | boolean
+    | undefined;
+  /**
+   * The most that mean recall on the gate set may fall: percentage points ("2.5") or a share of it ("10%"); empty means
+   * any.
+   */
+  gateMaxDrop: string;
+  /**
+   * Whether the encoder is told to load the checkpoint once the gate has passed; not set means where its address is
+   * configured.
+   */
+  serve?: boolean | undefined;
+}
+
 /** A training run. */
 export interface Run {
   /** Its name. */
@@ -591,6 +804,116 @@ export interface Run {
     | undefined;
   /** Its folder. */
   folder: string;
+  /** Of a run of StartAdaptation, its options, every default filled in; options is not set then. */
+  adaptation:
+    | AdaptationOptions
+    | undefined;
+  /** Latest online step; not set before the first. */
+  latestOnlineStep:
+    | OnlineStepReport
+    | undefined;
+  /** What online learning did in all; set when an adaptation has ended. */
+  online:
+    | OnlineReport
+    | undefined;
+  /** Whether adapted weights were good enough; not set before it was measured. */
+  gate:
+    | GateReport
+    | undefined;
+  /** Checkpoint that the encoder was told to load; empty where none was. */
+  servedCheckpoint: string;
+}
+
+/** What one online step did: one optimizer step on images fetched for queries. */
+export interface OnlineStepReport {
+  /** Steps done, this one included. */
+  step: bigint;
+  /** Steps to do. */
+  totalSteps: bigint;
+  /** Epoch in hand, from 1. */
+  epoch: number;
+  /** Epochs to do. */
+  totalEpochs: number;
+  /** Queries of the step. */
+  queries: number;
+  /** Those with an image: the new pairs. */
+  pairs: number;
+  /** Pairs whose image needed no request. */
+  cached: number;
+  /** Pairs of the training set trained on beside them. */
+  replayed: number;
+  /** Queries without an image, by reason ("no-results", "rate-limited", ...): left out, never replaced. */
+  leftOut: { [key: string]: bigint };
+  /** Loss of the step; not set when no query had an image. */
+  loss?:
+    | number
+    | undefined;
+  /** Learning rate of the step. */
+  learningRate: number;
+  /** The parameter logit_scale after the step: the natural logarithm of the scale. */
+  logitScale: number;
+  /** Seconds spent waiting for images. */
+  waitSeconds: number;
+  /** Seconds of the step, the wait included. */
+  stepSeconds: number;
+  /** Seconds until the last step, by the speed so far. */
+  etaSeconds: number;
+}
+
+export interface OnlineStepReport_LeftOutEntry {
+  key: string;
+  value: bigint;
+}
+
+/** What online learning did in all. */
+export interface OnlineReport {
+  /** Which queries it stepped on. */
+  scope: OnlineScope;
+  /** Whether those are the ones that are scored: such figures are no generalisation. */
+  transductive: boolean;
+  /** Where images came from. */
+  source: ImageSource;
+  /** Optimizer steps. */
+  steps: bigint;
+  /** Queries that an image was wanted for, over all steps. */
+  queries: bigint;
+  /** Those with an image. */
+  pairs: bigint;
+  /** Pairs whose image needed no request. */
+  cached: bigint;
+  /** Pairs of the training set trained on beside them. */
+  replayed: bigint;
+  /** Queries without an image, by reason. */
+  leftOut: { [key: string]: bigint };
+  /** Seconds of all steps. */
+  seconds: number;
+  /** Of those, seconds spent waiting for images. */
+  waitSeconds: number;
+}
+
+export interface OnlineReport_LeftOutEntry {
+  key: string;
+  value: bigint;
+}
+
+/** Recall on the gate set before and after adapting. */
+export interface GateReport {
+  /** With the weights that the run started from. */
+  before:
+    | RecallMetrics
+    | undefined;
+  /** With the adapted weights. */
+  after:
+    | RecallMetrics
+    | undefined;
+  /** Percentage points that mean recall has fallen; below 0 where it has risen. */
+  drop: number;
+  /** AdaptationOptions.gate_max_drop. */
+  maxDrop: string;
+  /** Whether the adapted weights are used. */
+  passed: boolean;
+  /** Seconds that both measurements took. */
+  seconds: number;
 }
 
 /** What one step did. */
@@ -697,7 +1020,37 @@ export interface WatchRunResponse {
     | //
     /** A checkpoint was saved. */
     { $case: "checkpoint"; value: Checkpoint }
+    | //
+    /** A step on fetched images was done. */
+    { $case: "onlineStep"; value: OnlineStepReport }
+    | //
+    /** The gate was measured. */
+    { $case: "gate"; value: GateReport }
     | undefined;
+}
+
+/** Request of StartAdaptation. */
+export interface StartAdaptationRequest {
+  /** Options of the run. */
+  options: AdaptationOptions | undefined;
+}
+
+/** Response of StartAdaptation. */
+export interface StartAdaptationResponse {
+  /** The run as it begins. */
+  run: Run | undefined;
+}
+
+/** Request of RollBackModel. */
+export interface RollBackModelRequest {
+}
+
+/** Response of RollBackModel. */
+export interface RollBackModelResponse {
+  /** The checkpoint that the encoder serves now. */
+  checkpointPath: string;
+  /** The one that it served before the call. */
+  replacedCheckpointPath: string;
 }
 
 /** Request of StopRun. */
@@ -2092,6 +2445,665 @@ export const RunOptions: MessageFns<RunOptions> = {
   },
 };
 
+function createBaseAdaptationOptions(): AdaptationOptions {
+  return {
+    name: "",
+    model: "",
+    queries: "",
+    onlineQueries: "",
+    maxEpochs: 0,
+    textFeatures: "",
+    imagesPerQuery: undefined,
+    batchSize: undefined,
+    contextLength: undefined,
+    lr: undefined,
+    warmup: undefined,
+    beta1: undefined,
+    beta2: undefined,
+    eps: undefined,
+    wd: undefined,
+    optimizer: 0,
+    loss: 0,
+    freezeVision: undefined,
+    visionModel: undefined,
+    textModel: undefined,
+    seed: undefined,
+    numWorkers: undefined,
+    trainData: "",
+    gateData: "",
+    onlineCache: undefined,
+    cacheFolder: undefined,
+    onlineScope: 0,
+    replayRatio: undefined,
+    maskDuplicates: undefined,
+    gateMaxDrop: "",
+    serve: undefined,
+  };
+}
+
+export const AdaptationOptions: MessageFns<AdaptationOptions> = {
+  encode(message: AdaptationOptions, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.model !== "") {
+      writer.uint32(18).string(message.model);
+    }
+    if (message.queries !== "") {
+      writer.uint32(26).string(message.queries);
+    }
+    if (message.onlineQueries !== "") {
+      writer.uint32(34).string(message.onlineQueries);
+    }
+    if (message.maxEpochs !== 0) {
+      writer.uint32(40).int32(message.maxEpochs);
+    }
+    if (message.textFeatures !== "") {
+      writer.uint32(50).string(message.textFeatures);
+    }
+    if (message.imagesPerQuery !== undefined) {
+      writer.uint32(56).int32(message.imagesPerQuery);
+    }
+    if (message.batchSize !== undefined) {
+      writer.uint32(64).int32(message.batchSize);
+    }
+    if (message.contextLength !== undefined) {
+      writer.uint32(72).int32(message.contextLength);
+    }
+    if (message.lr !== undefined) {
+      writer.uint32(81).double(message.lr);
+    }
+    if (message.warmup !== undefined) {
+      if (BigInt.asIntN(64, message.warmup) !== message.warmup) {
+        throw new globalThis.Error("value provided for field message.warmup of type int64 too large");
+      }
+      writer.uint32(88).int64(message.warmup);
+    }
+    if (message.beta1 !== undefined) {
+      writer.uint32(97).double(message.beta1);
+    }
+    if (message.beta2 !== undefined) {
+      writer.uint32(105).double(message.beta2);
+    }
+    if (message.eps !== undefined) {
+      writer.uint32(113).double(message.eps);
+    }
+    if (message.wd !== undefined) {
+      writer.uint32(121).double(message.wd);
+    }
+    if (message.optimizer !== 0) {
+      writer.uint32(128).int32(message.optimizer);
+    }
+    if (message.loss !== 0) {
+      writer.uint32(136).int32(message.loss);
+    }
+    if (message.freezeVision !== undefined) {
+      writer.uint32(144).bool(message.freezeVision);
+    }
+    if (message.visionModel !== undefined) {
+      writer.uint32(154).string(message.visionModel);
+    }
+    if (message.textModel !== undefined) {
+      writer.uint32(162).string(message.textModel);
+    }
+    if (message.seed !== undefined) {
+      if (BigInt.asIntN(64, message.seed) !== message.seed) {
+        throw new globalThis.Error("value provided for field message.seed of type int64 too large");
+      }
+      writer.uint32(168).int64(message.seed);
+    }
+    if (message.numWorkers !== undefined) {
+      writer.uint32(176).int32(message.numWorkers);
+    }
+    if (message.trainData !== "") {
+      writer.uint32(186).string(message.trainData);
+    }
+    if (message.gateData !== "") {
+      writer.uint32(194).string(message.gateData);
+    }
+    if (message.onlineCache !== undefined) {
+      writer.uint32(200).bool(message.onlineCache);
+    }
+    if (message.cacheFolder !== undefined) {
+      writer.uint32(210).string(message.cacheFolder);
+    }
+    if (message.onlineScope !== 0) {
+      writer.uint32(216).int32(message.onlineScope);
+    }
+    if (message.replayRatio !== undefined) {
+      writer.uint32(225).double(message.replayRatio);
+    }
+    if (message.maskDuplicates !== undefined) {
+      writer.uint32(232).bool(message.maskDuplicates);
+    }
+    if (message.gateMaxDrop !== "") {
+      writer.uint32(242).string(message.gateMaxDrop);
+    }
+    if (message.serve !== undefined) {
+      writer.uint32(248).bool(message.serve);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AdaptationOptions {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAdaptationOptions();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.model = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.queries = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.onlineQueries = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.maxEpochs = reader.int32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.textFeatures = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.imagesPerQuery = reader.int32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.batchSize = reader.int32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.contextLength = reader.int32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.lr = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.warmup = reader.int64() as bigint;
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.beta1 = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.beta2 = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 113) {
+              break;
+            }
+
+            message.eps = reader.double();
+            continue;
+          }
+          case 15: {
+            if (tag !== 121) {
+              break;
+            }
+
+            message.wd = reader.double();
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.optimizer = reader.int32() as any;
+            continue;
+          }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.loss = reader.int32() as any;
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.freezeVision = reader.bool();
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.visionModel = reader.string();
+            continue;
+          }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.textModel = reader.string();
+            continue;
+          }
+          case 21: {
+            if (tag !== 168) {
+              break;
+            }
+
+            message.seed = reader.int64() as bigint;
+            continue;
+          }
+          case 22: {
+            if (tag !== 176) {
+              break;
+            }
+
+            message.numWorkers = reader.int32();
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.trainData = reader.string();
+            continue;
+          }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.gateData = reader.string();
+            continue;
+          }
+          case 25: {
+            if (tag !== 200) {
+              break;
+            }
+
+            message.onlineCache = reader.bool();
+            continue;
+          }
+          case 26: {
+            if (tag !== 210) {
+              break;
+            }
+
+            message.cacheFolder = reader.string();
+            continue;
+          }
+          case 27: {
+            if (tag !== 216) {
+              break;
+            }
+
+            message.onlineScope = reader.int32() as any;
+            continue;
+          }
+          case 28: {
+            if (tag !== 225) {
+              break;
+            }
+
+            message.replayRatio = reader.double();
+            continue;
+          }
+          case 29: {
+            if (tag !== 232) {
+              break;
+            }
+
+            message.maskDuplicates = reader.bool();
+            continue;
+          }
+          case 30: {
+            if (tag !== 242) {
+              break;
+            }
+
+            message.gateMaxDrop = reader.string();
+            continue;
+          }
+          case 31: {
+            if (tag !== 248) {
+              break;
+            }
+
+            message.serve = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AdaptationOptions {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      model: isSet(object.model) ? globalThis.String(object.model) : "",
+      queries: isSet(object.queries) ? globalThis.String(object.queries) : "",
+      onlineQueries: isSet(object.onlineQueries)
+        ? globalThis.String(object.onlineQueries)
+        : isSet(object.online_queries)
+        ? globalThis.String(object.online_queries)
+        : "",
+      maxEpochs: isSet(object.maxEpochs)
+        ? globalThis.Number(object.maxEpochs)
+        : isSet(object.max_epochs)
+        ? globalThis.Number(object.max_epochs)
+        : 0,
+      textFeatures: isSet(object.textFeatures)
+        ? globalThis.String(object.textFeatures)
+        : isSet(object.text_features)
+        ? globalThis.String(object.text_features)
+        : "",
+      imagesPerQuery: isSet(object.imagesPerQuery)
+        ? globalThis.Number(object.imagesPerQuery)
+        : isSet(object.images_per_query)
+        ? globalThis.Number(object.images_per_query)
+        : undefined,
+      batchSize: isSet(object.batchSize)
+        ? globalThis.Number(object.batchSize)
+        : isSet(object.batch_size)
+        ? globalThis.Number(object.batch_size)
+        : undefined,
+      contextLength: isSet(object.contextLength)
+        ? globalThis.Number(object.contextLength)
+        : isSet(object.context_length)
+        ? globalThis.Number(object.context_length)
+        : undefined,
+      lr: isSet(object.lr) ? globalThis.Number(object.lr) : undefined,
+      warmup: isSet(object.warmup) ? BigInt(object.warmup) : undefined,
+      beta1: isSet(object.beta1) ? globalThis.Number(object.beta1) : undefined,
+      beta2: isSet(object.beta2) ? globalThis.Number(object.beta2) : undefined,
+      eps: isSet(object.eps) ? globalThis.Number(object.eps) : undefined,
+      wd: isSet(object.wd) ? globalThis.Number(object.wd) : undefined,
+      optimizer: isSet(object.optimizer) ? optimizerFromJSON(object.optimizer) : 0,
+      loss: isSet(object.loss) ? lossFromJSON(object.loss) : 0,
+      freezeVision: isSet(object.freezeVision)
+        ? globalThis.Boolean(object.freezeVision)
+        : isSet(object.freeze_vision)
+        ? globalThis.Boolean(object.freeze_vision)
+        : undefined,
+      visionModel: isSet(object.visionModel)
+        ? globalThis.String(object.visionModel)
+        : isSet(object.vision_model)
+        ? globalThis.String(object.vision_model)
+        : undefined,
+      textModel: isSet(object.textModel)
+        ? globalThis.String(object.textModel)
+        : isSet(object.text_model)
+        ? globalThis.String(object.text_model)
+        : undefined,
+      seed: isSet(object.seed) ? BigInt(object.seed) : undefined,
+      numWorkers: isSet(object.numWorkers)
+        ? globalThis.Number(object.numWorkers)
+        : isSet(object.num_workers)
+        ? globalThis.Number(object.num_workers)
+        : undefined,
+      trainData: isSet(object.trainData)
+        ? globalThis.String(object.trainData)
+        : isSet(object.train_data)
+        ? globalThis.String(object.train_data)
+        : "",
+      gateData: isSet(object.gateData)
+        ? globalThis.String(object.gateData)
+        : isSet(object.gate_data)
+        ? globalThis.String(object.gate_data)
+        : "",
+      onlineCache: isSet(object.onlineCache)
+        ? globalThis.Boolean(object.onlineCache)
+        : isSet(object.online_cache)
+        ? globalThis.Boolean(object.online_cache)
+        : undefined,
+      cacheFolder: isSet(object.cacheFolder)
+        ? globalThis.String(object.cacheFolder)
+        : isSet(object.cache_folder)
+        ? globalThis.String(object.cache_folder)
+        : undefined,
+      onlineScope: isSet(object.onlineScope)
+        ? onlineScopeFromJSON(object.onlineScope)
+        : isSet(object.online_scope)
+        ? onlineScopeFromJSON(object.online_scope)
+        : 0,
+      replayRatio: isSet(object.replayRatio)
+        ? globalThis.Number(object.replayRatio)
+        : isSet(object.replay_ratio)
+        ? globalThis.Number(object.replay_ratio)
+        : undefined,
+      maskDuplicates: isSet(object.maskDuplicates)
+        ? globalThis.Boolean(object.maskDuplicates)
+        : isSet(object.mask_duplicates)
+        ? globalThis.Boolean(object.mask_duplicates)
+        : undefined,
+      gateMaxDrop: isSet(object.gateMaxDrop)
+        ? globalThis.String(object.gateMaxDrop)
+        : isSet(object.gate_max_drop)
+        ? globalThis.String(object.gate_max_drop)
+        : "",
+      serve: isSet(object.serve) ? globalThis.Boolean(object.serve) : undefined,
+    };
+  },
+
+  toJSON(message: AdaptationOptions): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.model !== "") {
+      obj.model = message.model;
+    }
+    if (message.queries !== "") {
+      obj.queries = message.queries;
+    }
+    if (message.onlineQueries !== "") {
+      obj.onlineQueries = message.onlineQueries;
+    }
+    if (message.maxEpochs !== 0) {
+      obj.maxEpochs = Math.round(message.maxEpochs);
+    }
+    if (message.textFeatures !== "") {
+      obj.textFeatures = message.textFeatures;
+    }
+    if (message.imagesPerQuery !== undefined) {
+      obj.imagesPerQuery = Math.round(message.imagesPerQuery);
+    }
+    if (message.batchSize !== undefined) {
+      obj.batchSize = Math.round(message.batchSize);
+    }
+    if (message.contextLength !== undefined) {
+      obj.contextLength = Math.round(message.contextLength);
+    }
+    if (message.lr !== undefined) {
+      obj.lr = floatToJson(message.lr);
+    }
+    if (message.warmup !== undefined) {
+      obj.warmup = message.warmup.toString();
+    }
+    if (message.beta1 !== undefined) {
+      obj.beta1 = floatToJson(message.beta1);
+    }
+    if (message.beta2 !== undefined) {
+      obj.beta2 = floatToJson(message.beta2);
+    }
+    if (message.eps !== undefined) {
+      obj.eps = floatToJson(message.eps);
+    }
+    if (message.wd !== undefined) {
+      obj.wd = floatToJson(message.wd);
+    }
+    if (message.optimizer !== 0) {
+      obj.optimizer = optimizerToJSON(message.optimizer);
+    }
+    if (message.loss !== 0) {
+      obj.loss = lossToJSON(message.loss);
+    }
+    if (message.freezeVision !== undefined) {
+      obj.freezeVision = message.freezeVision;
+    }
+    if (message.visionModel !== undefined) {
+      obj.visionModel = message.visionModel;
+    }
+    if (message.textModel !== undefined) {
+      obj.textModel = message.textModel;
+    }
+    if (message.seed !== undefined) {
+      obj.seed = message.seed.toString();
+    }
+    if (message.numWorkers !== undefined) {
+      obj.numWorkers = Math.round(message.numWorkers);
+    }
+    if (message.trainData !== "") {
+      obj.trainData = message.trainData;
+    }
+    if (message.gateData !== "") {
+      obj.gateData = message.gateData;
+    }
+    if (message.onlineCache !== undefined) {
+      obj.onlineCache = message.onlineCache;
+    }
+    if (message.cacheFolder !== undefined) {
+      obj.cacheFolder = message.cacheFolder;
+    }
+    if (message.onlineScope !== 0) {
+      obj.onlineScope = onlineScopeToJSON(message.onlineScope);
+    }
+    if (message.replayRatio !== undefined) {
+      obj.replayRatio = floatToJson(message.replayRatio);
+    }
+    if (message.maskDuplicates !== undefined) {
+      obj.maskDuplicates = message.maskDuplicates;
+    }
+    if (message.gateMaxDrop !== "") {
+      obj.gateMaxDrop = message.gateMaxDrop;
+    }
+    if (message.serve !== undefined) {
+      obj.serve = message.serve;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AdaptationOptions>): AdaptationOptions {
+    return AdaptationOptions.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AdaptationOptions>): AdaptationOptions {
+    const message = createBaseAdaptationOptions();
+    message.name = object.name ?? "";
+    message.model = object.model ?? "";
+    message.queries = object.queries ?? "";
+    message.onlineQueries = object.onlineQueries ?? "";
+    message.maxEpochs = object.maxEpochs ?? 0;
+    message.textFeatures = object.textFeatures ?? "";
+    message.imagesPerQuery = object.imagesPerQuery ?? undefined;
+    message.batchSize = object.batchSize ?? undefined;
+    message.contextLength = object.contextLength ?? undefined;
+    message.lr = object.lr ?? undefined;
+    message.warmup = (object.warmup !== undefined && object.warmup !== null) ? BigInt(object.warmup) : undefined;
+    message.beta1 = object.beta1 ?? undefined;
+    message.beta2 = object.beta2 ?? undefined;
+    message.eps = object.eps ?? undefined;
+    message.wd = object.wd ?? undefined;
+    message.optimizer = object.optimizer ?? 0;
+    message.loss = object.loss ?? 0;
+    message.freezeVision = object.freezeVision ?? undefined;
+    message.visionModel = object.visionModel ?? undefined;
+    message.textModel = object.textModel ?? undefined;
+    message.seed = (object.seed !== undefined && object.seed !== null) ? BigInt(object.seed) : undefined;
+    message.numWorkers = object.numWorkers ?? undefined;
+    message.trainData = object.trainData ?? "";
+    message.gateData = object.gateData ?? "";
+    message.onlineCache = object.onlineCache ?? undefined;
+    message.cacheFolder = object.cacheFolder ?? undefined;
+    message.onlineScope = object.onlineScope ?? 0;
+    message.replayRatio = object.replayRatio ?? undefined;
+    message.maskDuplicates = object.maskDuplicates ?? undefined;
+    message.gateMaxDrop = object.gateMaxDrop ?? "";
+    message.serve = object.serve ?? undefined;
+    return message;
+  },
+};
+
 function createBaseRun(): Run {
   return {
     name: "",
@@ -2108,6 +3120,11 @@ function createBaseRun(): Run {
     endTime: undefined,
     error: undefined,
     folder: "",
+    adaptation: undefined,
+    latestOnlineStep: undefined,
+    online: undefined,
+    gate: undefined,
+    servedCheckpoint: "",
   };
 }
 
@@ -2160,6 +3177,21 @@ export const Run: MessageFns<Run> = {
     }
     if (message.folder !== "") {
       writer.uint32(114).string(message.folder);
+    }
+    if (message.adaptation !== undefined) {
+      AdaptationOptions.encode(message.adaptation, writer.uint32(162).fork()).join();
+    }
+    if (message.latestOnlineStep !== undefined) {
+      OnlineStepReport.encode(message.latestOnlineStep, writer.uint32(170).fork()).join();
+    }
+    if (message.online !== undefined) {
+      OnlineReport.encode(message.online, writer.uint32(178).fork()).join();
+    }
+    if (message.gate !== undefined) {
+      GateReport.encode(message.gate, writer.uint32(186).fork()).join();
+    }
+    if (message.servedCheckpoint !== "") {
+      writer.uint32(194).string(message.servedCheckpoint);
     }
     return writer;
   },
@@ -2289,6 +3321,46 @@ export const Run: MessageFns<Run> = {
             message.folder = reader.string();
             continue;
           }
+          case 20: {
+            if (tag !== 162) {
+              break;
+            }
+
+            message.adaptation = AdaptationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+          case 21: {
+            if (tag !== 170) {
+              break;
+            }
+
+            message.latestOnlineStep = OnlineStepReport.decode(reader, reader.uint32());
+            continue;
+          }
+          case 22: {
+            if (tag !== 178) {
+              break;
+            }
+
+            message.online = OnlineReport.decode(reader, reader.uint32());
+            continue;
+          }
+          case 23: {
+            if (tag !== 186) {
+              break;
+            }
+
+            message.gate = GateReport.decode(reader, reader.uint32());
+            continue;
+          }
+          case 24: {
+            if (tag !== 194) {
+              break;
+            }
+
+            message.servedCheckpoint = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2345,6 +3417,19 @@ export const Run: MessageFns<Run> = {
         : undefined,
       error: isSet(object.error) ? ItemStatus.fromJSON(object.error) : undefined,
       folder: isSet(object.folder) ? globalThis.String(object.folder) : "",
+      adaptation: isSet(object.adaptation) ? AdaptationOptions.fromJSON(object.adaptation) : undefined,
+      latestOnlineStep: isSet(object.latestOnlineStep)
+        ? OnlineStepReport.fromJSON(object.latestOnlineStep)
+        : isSet(object.latest_online_step)
+        ? OnlineStepReport.fromJSON(object.latest_online_step)
+        : undefined,
+      online: isSet(object.online) ? OnlineReport.fromJSON(object.online) : undefined,
+      gate: isSet(object.gate) ? GateReport.fromJSON(object.gate) : undefined,
+      servedCheckpoint: isSet(object.servedCheckpoint)
+        ? globalThis.String(object.servedCheckpoint)
+        : isSet(object.served_checkpoint)
+        ? globalThis.String(object.served_checkpoint)
+        : "",
     };
   },
 
@@ -2392,6 +3477,21 @@ export const Run: MessageFns<Run> = {
     if (message.folder !== "") {
       obj.folder = message.folder;
     }
+    if (message.adaptation !== undefined) {
+      obj.adaptation = AdaptationOptions.toJSON(message.adaptation);
+    }
+    if (message.latestOnlineStep !== undefined) {
+      obj.latestOnlineStep = OnlineStepReport.toJSON(message.latestOnlineStep);
+    }
+    if (message.online !== undefined) {
+      obj.online = OnlineReport.toJSON(message.online);
+    }
+    if (message.gate !== undefined) {
+      obj.gate = GateReport.toJSON(message.gate);
+    }
+    if (message.servedCheckpoint !== "") {
+      obj.servedCheckpoint = message.servedCheckpoint;
+    }
     return obj;
   },
 
@@ -2426,6 +3526,1043 @@ export const Run: MessageFns<Run> = {
       ? ItemStatus.fromPartial(object.error)
       : undefined;
     message.folder = object.folder ?? "";
+    message.adaptation = (object.adaptation !== undefined && object.adaptation !== null)
+      ? AdaptationOptions.fromPartial(object.adaptation)
+      : undefined;
+    message.latestOnlineStep = (object.latestOnlineStep !== undefined && object.latestOnlineStep !== null)
+      ? OnlineStepReport.fromPartial(object.latestOnlineStep)
+      : undefined;
+    message.online = (object.online !== undefined && object.online !== null)
+      ? OnlineReport.fromPartial(object.online)
+      : undefined;
+    message.gate = (object.gate !== undefined && object.gate !== null)
+      ? GateReport.fromPartial(object.gate)
+      : undefined;
+    message.servedCheckpoint = object.servedCheckpoint ?? "";
+    return message;
+  },
+};
+
+function createBaseOnlineStepReport(): OnlineStepReport {
+  return {
+    step: 0n,
+    totalSteps: 0n,
+    epoch: 0,
+    totalEpochs: 0,
+    queries: 0,
+    pairs: 0,
+    cached: 0,
+    replayed: 0,
+    leftOut: {},
+    loss: undefined,
+    learningRate: 0,
+    logitScale: 0,
+    waitSeconds: 0,
+    stepSeconds: 0,
+    etaSeconds: 0,
+  };
+}
+
+export const OnlineStepReport: MessageFns<OnlineStepReport> = {
+  encode(message: OnlineStepReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.step !== 0n) {
+      if (BigInt.asIntN(64, message.step) !== message.step) {
+        throw new globalThis.Error("value provided for field message.step of type int64 too large");
+      }
+      writer.uint32(8).int64(message.step);
+    }
+    if (message.totalSteps !== 0n) {
+      if (BigInt.asIntN(64, message.totalSteps) !== message.totalSteps) {
+        throw new globalThis.Error("value provided for field message.totalSteps of type int64 too large");
+      }
+      writer.uint32(16).int64(message.totalSteps);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(24).int32(message.epoch);
+    }
+    if (message.totalEpochs !== 0) {
+      writer.uint32(32).int32(message.totalEpochs);
+    }
+    if (message.queries !== 0) {
+      writer.uint32(40).int32(message.queries);
+    }
+    if (message.pairs !== 0) {
+      writer.uint32(48).int32(message.pairs);
+    }
+    if (message.cached !== 0) {
+      writer.uint32(56).int32(message.cached);
+    }
+    if (message.replayed !== 0) {
+      writer.uint32(64).int32(message.replayed);
+    }
+    globalThis.Object.entries(message.leftOut).forEach(([key, value]: [string, bigint]) => {
+      OnlineStepReport_LeftOutEntry.encode({ key: key as any, value }, writer.uint32(74).fork()).join();
+    });
+    if (message.loss !== undefined) {
+      writer.uint32(81).double(message.loss);
+    }
+    if (message.learningRate !== 0) {
+      writer.uint32(89).double(message.learningRate);
+    }
+    if (message.logitScale !== 0) {
+      writer.uint32(97).double(message.logitScale);
+    }
+    if (message.waitSeconds !== 0) {
+      writer.uint32(105).double(message.waitSeconds);
+    }
+    if (message.stepSeconds !== 0) {
+      writer.uint32(113).double(message.stepSeconds);
+    }
+    if (message.etaSeconds !== 0) {
+      writer.uint32(121).double(message.etaSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OnlineStepReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOnlineStepReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.step = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.totalSteps = reader.int64() as bigint;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.epoch = reader.int32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.totalEpochs = reader.int32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.queries = reader.int32();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.pairs = reader.int32();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.cached = reader.int32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.replayed = reader.int32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            const entry9 = OnlineStepReport_LeftOutEntry.decode(reader, reader.uint32());
+            if (entry9.value !== undefined) {
+              message.leftOut[entry9.key] = entry9.value;
+            }
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.loss = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.learningRate = reader.double();
+            continue;
+          }
+          case 12: {
+            if (tag !== 97) {
+              break;
+            }
+
+            message.logitScale = reader.double();
+            continue;
+          }
+          case 13: {
+            if (tag !== 105) {
+              break;
+            }
+
+            message.waitSeconds = reader.double();
+            continue;
+          }
+          case 14: {
+            if (tag !== 113) {
+              break;
+            }
+
+            message.stepSeconds = reader.double();
+            continue;
+          }
+          case 15: {
+            if (tag !== 121) {
+              break;
+            }
+
+            message.etaSeconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OnlineStepReport {
+    return {
+      step: isSet(object.step) ? BigInt(object.step) : 0n,
+      totalSteps: isSet(object.totalSteps)
+        ? BigInt(object.totalSteps)
+        : isSet(object.total_steps)
+        ? BigInt(object.total_steps)
+        : 0n,
+      epoch: isSet(object.epoch) ? globalThis.Number(object.epoch) : 0,
+      totalEpochs: isSet(object.totalEpochs)
+        ? globalThis.Number(object.totalEpochs)
+        : isSet(object.total_epochs)
+        ? globalThis.Number(object.total_epochs)
+        : 0,
+      queries: isSet(object.queries) ? globalThis.Number(object.queries) : 0,
+      pairs: isSet(object.pairs) ? globalThis.Number(object.pairs) : 0,
+      cached: isSet(object.cached) ? globalThis.Number(object.cached) : 0,
+      replayed: isSet(object.replayed) ? globalThis.Number(object.replayed) : 0,
+      leftOut: isObject(object.leftOut)
+        ? (globalThis.Object.entries(object.leftOut) as [string, any][]).reduce(
+          (acc: { [key: string]: bigint }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: BigInt(value as string | number | bigint | boolean),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.left_out)
+        ? (globalThis.Object.entries(object.left_out) as [string, any][]).reduce(
+          (acc: { [key: string]: bigint }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: BigInt(value as string | number | bigint | boolean),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      loss: isSet(object.loss) ? globalThis.Number(object.loss) : undefined,
+      learningRate: isSet(object.learningRate)
+        ? globalThis.Number(object.learningRate)
+        : isSet(object.learning_rate)
+        ? globalThis.Number(object.learning_rate)
+        : 0,
+      logitScale: isSet(object.logitScale)
+        ? globalThis.Number(object.logitScale)
+        : isSet(object.logit_scale)
+        ? globalThis.Number(object.logit_scale)
+        : 0,
+      waitSeconds: isSet(object.waitSeconds)
+        ? globalThis.Number(object.waitSeconds)
+        : isSet(object.wait_seconds)
+        ? globalThis.Number(object.wait_seconds)
+        : 0,
+      stepSeconds: isSet(object.stepSeconds)
+        ? globalThis.Number(object.stepSeconds)
+        : isSet(object.step_seconds)
+        ? globalThis.Number(object.step_seconds)
+        : 0,
+      etaSeconds: isSet(object.etaSeconds)
+        ? globalThis.Number(object.etaSeconds)
+        : isSet(object.eta_seconds)
+        ? globalThis.Number(object.eta_seconds)
+        : 0,
+    };
+  },
+
+  toJSON(message: OnlineStepReport): unknown {
+    const obj: any = {};
+    if (message.step !== 0n) {
+      obj.step = message.step.toString();
+    }
+    if (message.totalSteps !== 0n) {
+      obj.totalSteps = message.totalSteps.toString();
+    }
+    if (message.epoch !== 0) {
+      obj.epoch = Math.round(message.epoch);
+    }
+    if (message.totalEpochs !== 0) {
+      obj.totalEpochs = Math.round(message.totalEpochs);
+    }
+    if (message.queries !== 0) {
+      obj.queries = Math.round(message.queries);
+    }
+    if (message.pairs !== 0) {
+      obj.pairs = Math.round(message.pairs);
+    }
+    if (message.cached !== 0) {
+      obj.cached = Math.round(message.cached);
+    }
+    if (message.replayed !== 0) {
+      obj.replayed = Math.round(message.replayed);
+    }
+    if (message.leftOut) {
+      const entries = globalThis.Object.entries(message.leftOut) as [string, bigint][];
+      if (entries.length > 0) {
+        obj.leftOut = {};
+        entries.forEach(([k, v]) => {
+          obj.leftOut[k] = v.toString();
+        });
+      }
+    }
+    if (message.loss !== undefined) {
+      obj.loss = floatToJson(message.loss);
+    }
+    if (message.learningRate !== 0) {
+      obj.learningRate = floatToJson(message.learningRate);
+    }
+    if (message.logitScale !== 0) {
+      obj.logitScale = floatToJson(message.logitScale);
+    }
+    if (message.waitSeconds !== 0) {
+      obj.waitSeconds = floatToJson(message.waitSeconds);
+    }
+    if (message.stepSeconds !== 0) {
+      obj.stepSeconds = floatToJson(message.stepSeconds);
+    }
+    if (message.etaSeconds !== 0) {
+      obj.etaSeconds = floatToJson(message.etaSeconds);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<OnlineStepReport>): OnlineStepReport {
+    return OnlineStepReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OnlineStepReport>): OnlineStepReport {
+    const message = createBaseOnlineStepReport();
+    message.step = (object.step !== undefined && object.step !== null) ? BigInt(object.step) : 0n;
+    message.totalSteps = (object.totalSteps !== undefined && object.totalSteps !== null)
+      ? BigInt(object.totalSteps)
+      : 0n;
+    message.epoch = object.epoch ?? 0;
+    message.totalEpochs = object.totalEpochs ?? 0;
+    message.queries = object.queries ?? 0;
+    message.pairs = object.pairs ?? 0;
+    message.cached = object.cached ?? 0;
+    message.replayed = object.replayed ?? 0;
+    message.leftOut = (globalThis.Object.entries(object.leftOut ?? {}) as [string, bigint][]).reduce(
+      (acc: { [key: string]: bigint }, [key, value]: [string, bigint]) => {
+        if (value !== undefined) {
+          acc[key] = BigInt(value as string | number | bigint | boolean);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.loss = object.loss ?? undefined;
+    message.learningRate = object.learningRate ?? 0;
+    message.logitScale = object.logitScale ?? 0;
+    message.waitSeconds = object.waitSeconds ?? 0;
+    message.stepSeconds = object.stepSeconds ?? 0;
+    message.etaSeconds = object.etaSeconds ?? 0;
+    return message;
+  },
+};
+
+function createBaseOnlineStepReport_LeftOutEntry(): OnlineStepReport_LeftOutEntry {
+  return { key: "", value: 0n };
+}
+
+export const OnlineStepReport_LeftOutEntry: MessageFns<OnlineStepReport_LeftOutEntry> = {
+  encode(message: OnlineStepReport_LeftOutEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0n) {
+      if (BigInt.asIntN(64, message.value) !== message.value) {
+        throw new globalThis.Error("value provided for field message.value of type int64 too large");
+      }
+      writer.uint32(16).int64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OnlineStepReport_LeftOutEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOnlineStepReport_LeftOutEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OnlineStepReport_LeftOutEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? BigInt(object.value) : 0n,
+    };
+  },
+
+  toJSON(message: OnlineStepReport_LeftOutEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0n) {
+      obj.value = message.value.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<OnlineStepReport_LeftOutEntry>): OnlineStepReport_LeftOutEntry {
+    return OnlineStepReport_LeftOutEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OnlineStepReport_LeftOutEntry>): OnlineStepReport_LeftOutEntry {
+    const message = createBaseOnlineStepReport_LeftOutEntry();
+    message.key = object.key ?? "";
+    message.value = (object.value !== undefined && object.value !== null) ? BigInt(object.value) : 0n;
+    return message;
+  },
+};
+
+function createBaseOnlineReport(): OnlineReport {
+  return {
+    scope: 0,
+    transductive: false,
+    source: 0,
+    steps: 0n,
+    queries: 0n,
+    pairs: 0n,
+    cached: 0n,
+    replayed: 0n,
+    leftOut: {},
+    seconds: 0,
+    waitSeconds: 0,
+  };
+}
+
+export const OnlineReport: MessageFns<OnlineReport> = {
+  encode(message: OnlineReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.scope !== 0) {
+      writer.uint32(8).int32(message.scope);
+    }
+    if (message.transductive !== false) {
+      writer.uint32(16).bool(message.transductive);
+    }
+    if (message.source !== 0) {
+      writer.uint32(24).int32(message.source);
+    }
+    if (message.steps !== 0n) {
+      if (BigInt.asIntN(64, message.steps) !== message.steps) {
+        throw new globalThis.Error("value provided for field message.steps of type int64 too large");
+      }
+      writer.uint32(32).int64(message.steps);
+    }
+    if (message.queries !== 0n) {
+      if (BigInt.asIntN(64, message.queries) !== message.queries) {
+        throw new globalThis.Error("value provided for field message.queries of type int64 too large");
+      }
+      writer.uint32(40).int64(message.queries);
+    }
+    if (message.pairs !== 0n) {
+      if (BigInt.asIntN(64, message.pairs) !== message.pairs) {
+        throw new globalThis.Error("value provided for field message.pairs of type int64 too large");
+      }
+      writer.uint32(48).int64(message.pairs);
+    }
+    if (message.cached !== 0n) {
+      if (BigInt.asIntN(64, message.cached) !== message.cached) {
+        throw new globalThis.Error("value provided for field message.cached of type int64 too large");
+      }
+      writer.uint32(56).int64(message.cached);
+    }
+    if (message.replayed !== 0n) {
+      if (BigInt.asIntN(64, message.replayed) !== message.replayed) {
+        throw new globalThis.Error("value provided for field message.replayed of type int64 too large");
+      }
+      writer.uint32(64).int64(message.replayed);
+    }
+    globalThis.Object.entries(message.leftOut).forEach(([key, value]: [string, bigint]) => {
+      OnlineReport_LeftOutEntry.encode({ key: key as any, value }, writer.uint32(74).fork()).join();
+    });
+    if (message.seconds !== 0) {
+      writer.uint32(81).double(message.seconds);
+    }
+    if (message.waitSeconds !== 0) {
+      writer.uint32(89).double(message.waitSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OnlineReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOnlineReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.scope = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.transductive = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.source = reader.int32() as any;
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.steps = reader.int64() as bigint;
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.queries = reader.int64() as bigint;
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.pairs = reader.int64() as bigint;
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.cached = reader.int64() as bigint;
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.replayed = reader.int64() as bigint;
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            const entry9 = OnlineReport_LeftOutEntry.decode(reader, reader.uint32());
+            if (entry9.value !== undefined) {
+              message.leftOut[entry9.key] = entry9.value;
+            }
+            continue;
+          }
+          case 10: {
+            if (tag !== 81) {
+              break;
+            }
+
+            message.seconds = reader.double();
+            continue;
+          }
+          case 11: {
+            if (tag !== 89) {
+              break;
+            }
+
+            message.waitSeconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OnlineReport {
+    return {
+      scope: isSet(object.scope) ? onlineScopeFromJSON(object.scope) : 0,
+      transductive: isSet(object.transductive) ? globalThis.Boolean(object.transductive) : false,
+      source: isSet(object.source) ? imageSourceFromJSON(object.source) : 0,
+      steps: isSet(object.steps) ? BigInt(object.steps) : 0n,
+      queries: isSet(object.queries) ? BigInt(object.queries) : 0n,
+      pairs: isSet(object.pairs) ? BigInt(object.pairs) : 0n,
+      cached: isSet(object.cached) ? BigInt(object.cached) : 0n,
+      replayed: isSet(object.replayed) ? BigInt(object.replayed) : 0n,
+      leftOut: isObject(object.leftOut)
+        ? (globalThis.Object.entries(object.leftOut) as [string, any][]).reduce(
+          (acc: { [key: string]: bigint }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: BigInt(value as string | number | bigint | boolean),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : isObject(object.left_out)
+        ? (globalThis.Object.entries(object.left_out) as [string, any][]).reduce(
+          (acc: { [key: string]: bigint }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: BigInt(value as string | number | bigint | boolean),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+      seconds: isSet(object.seconds) ? globalThis.Number(object.seconds) : 0,
+      waitSeconds: isSet(object.waitSeconds)
+        ? globalThis.Number(object.waitSeconds)
+        : isSet(object.wait_seconds)
+        ? globalThis.Number(object.wait_seconds)
+        : 0,
+    };
+  },
+
+  toJSON(message: OnlineReport): unknown {
+    const obj: any = {};
+    if (message.scope !== 0) {
+      obj.scope = onlineScopeToJSON(message.scope);
+    }
+    if (message.transductive !== false) {
+      obj.transductive = message.transductive;
+    }
+    if (message.source !== 0) {
+      obj.source = imageSourceToJSON(message.source);
+    }
+    if (message.steps !== 0n) {
+      obj.steps = message.steps.toString();
+    }
+    if (message.queries !== 0n) {
+      obj.queries = message.queries.toString();
+    }
+    if (message.pairs !== 0n) {
+      obj.pairs = message.pairs.toString();
+    }
+    if (message.cached !== 0n) {
+      obj.cached = message.cached.toString();
+    }
+    if (message.replayed !== 0n) {
+      obj.replayed = message.replayed.toString();
+    }
+    if (message.leftOut) {
+      const entries = globalThis.Object.entries(message.leftOut) as [string, bigint][];
+      if (entries.length > 0) {
+        obj.leftOut = {};
+        entries.forEach(([k, v]) => {
+          obj.leftOut[k] = v.toString();
+        });
+      }
+    }
+    if (message.seconds !== 0) {
+      obj.seconds = floatToJson(message.seconds);
+    }
+    if (message.waitSeconds !== 0) {
+      obj.waitSeconds = floatToJson(message.waitSeconds);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<OnlineReport>): OnlineReport {
+    return OnlineReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OnlineReport>): OnlineReport {
+    const message = createBaseOnlineReport();
+    message.scope = object.scope ?? 0;
+    message.transductive = object.transductive ?? false;
+    message.source = object.source ?? 0;
+    message.steps = (object.steps !== undefined && object.steps !== null) ? BigInt(object.steps) : 0n;
+    message.queries = (object.queries !== undefined && object.queries !== null) ? BigInt(object.queries) : 0n;
+    message.pairs = (object.pairs !== undefined && object.pairs !== null) ? BigInt(object.pairs) : 0n;
+    message.cached = (object.cached !== undefined && object.cached !== null) ? BigInt(object.cached) : 0n;
+    message.replayed = (object.replayed !== undefined && object.replayed !== null) ? BigInt(object.replayed) : 0n;
+    message.leftOut = (globalThis.Object.entries(object.leftOut ?? {}) as [string, bigint][]).reduce(
+      (acc: { [key: string]: bigint }, [key, value]: [string, bigint]) => {
+        if (value !== undefined) {
+          acc[key] = BigInt(value as string | number | bigint | boolean);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.seconds = object.seconds ?? 0;
+    message.waitSeconds = object.waitSeconds ?? 0;
+    return message;
+  },
+};
+
+function createBaseOnlineReport_LeftOutEntry(): OnlineReport_LeftOutEntry {
+  return { key: "", value: 0n };
+}
+
+export const OnlineReport_LeftOutEntry: MessageFns<OnlineReport_LeftOutEntry> = {
+  encode(message: OnlineReport_LeftOutEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0n) {
+      if (BigInt.asIntN(64, message.value) !== message.value) {
+        throw new globalThis.Error("value provided for field message.value of type int64 too large");
+      }
+      writer.uint32(16).int64(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): OnlineReport_LeftOutEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOnlineReport_LeftOutEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.int64() as bigint;
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): OnlineReport_LeftOutEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? BigInt(object.value) : 0n,
+    };
+  },
+
+  toJSON(message: OnlineReport_LeftOutEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== 0n) {
+      obj.value = message.value.toString();
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<OnlineReport_LeftOutEntry>): OnlineReport_LeftOutEntry {
+    return OnlineReport_LeftOutEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<OnlineReport_LeftOutEntry>): OnlineReport_LeftOutEntry {
+    const message = createBaseOnlineReport_LeftOutEntry();
+    message.key = object.key ?? "";
+    message.value = (object.value !== undefined && object.value !== null) ? BigInt(object.value) : 0n;
+    return message;
+  },
+};
+
+function createBaseGateReport(): GateReport {
+  return { before: undefined, after: undefined, drop: 0, maxDrop: "", passed: false, seconds: 0 };
+}
+
+export const GateReport: MessageFns<GateReport> = {
+  encode(message: GateReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.before !== undefined) {
+      RecallMetrics.encode(message.before, writer.uint32(10).fork()).join();
+    }
+    if (message.after !== undefined) {
+      RecallMetrics.encode(message.after, writer.uint32(18).fork()).join();
+    }
+    if (message.drop !== 0) {
+      writer.uint32(25).double(message.drop);
+    }
+    if (message.maxDrop !== "") {
+      writer.uint32(34).string(message.maxDrop);
+    }
+    if (message.passed !== false) {
+      writer.uint32(40).bool(message.passed);
+    }
+    if (message.seconds !== 0) {
+      writer.uint32(49).double(message.seconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GateReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGateReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.before = RecallMetrics.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.after = RecallMetrics.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.drop = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.maxDrop = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.passed = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 49) {
+              break;
+            }
+
+            message.seconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GateReport {
+    return {
+      before: isSet(object.before) ? RecallMetrics.fromJSON(object.before) : undefined,
+      after: isSet(object.after) ? RecallMetrics.fromJSON(object.after) : undefined,
+      drop: isSet(object.drop) ? globalThis.Number(object.drop) : 0,
+      maxDrop: isSet(object.maxDrop)
+        ? globalThis.String(object.maxDrop)
+        : isSet(object.max_drop)
+        ? globalThis.String(object.max_drop)
+        : "",
+      passed: isSet(object.passed) ? globalThis.Boolean(object.passed) : false,
+      seconds: isSet(object.seconds) ? globalThis.Number(object.seconds) : 0,
+    };
+  },
+
+  toJSON(message: GateReport): unknown {
+    const obj: any = {};
+    if (message.before !== undefined) {
+      obj.before = RecallMetrics.toJSON(message.before);
+    }
+    if (message.after !== undefined) {
+      obj.after = RecallMetrics.toJSON(message.after);
+    }
+    if (message.drop !== 0) {
+      obj.drop = floatToJson(message.drop);
+    }
+    if (message.maxDrop !== "") {
+      obj.maxDrop = message.maxDrop;
+    }
+    if (message.passed !== false) {
+      obj.passed = message.passed;
+    }
+    if (message.seconds !== 0) {
+      obj.seconds = floatToJson(message.seconds);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GateReport>): GateReport {
+    return GateReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GateReport>): GateReport {
+    const message = createBaseGateReport();
+    message.before = (object.before !== undefined && object.before !== null)
+      ? RecallMetrics.fromPartial(object.before)
+      : undefined;
+    message.after = (object.after !== undefined && object.after !== null)
+      ? RecallMetrics.fromPartial(object.after)
+      : undefined;
+    message.drop = object.drop ?? 0;
+    message.maxDrop = object.maxDrop ?? "";
+    message.passed = object.passed ?? false;
+    message.seconds = object.seconds ?? 0;
     return message;
   },
 };
@@ -3278,6 +5415,12 @@ export const WatchRunResponse: MessageFns<WatchRunResponse> = {
       case "checkpoint":
         Checkpoint.encode(message.event.value, writer.uint32(42).fork()).join();
         break;
+      case "onlineStep":
+        OnlineStepReport.encode(message.event.value, writer.uint32(50).fork()).join();
+        break;
+      case "gate":
+        GateReport.encode(message.event.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -3335,6 +5478,22 @@ export const WatchRunResponse: MessageFns<WatchRunResponse> = {
             message.event = { $case: "checkpoint", value: Checkpoint.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.event = { $case: "onlineStep", value: OnlineStepReport.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.event = { $case: "gate", value: GateReport.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3358,6 +5517,12 @@ export const WatchRunResponse: MessageFns<WatchRunResponse> = {
         ? { $case: "validation", value: ValidationReport.fromJSON(object.validation) }
         : isSet(object.checkpoint)
         ? { $case: "checkpoint", value: Checkpoint.fromJSON(object.checkpoint) }
+        : isSet(object.onlineStep)
+        ? { $case: "onlineStep", value: OnlineStepReport.fromJSON(object.onlineStep) }
+        : isSet(object.online_step)
+        ? { $case: "onlineStep", value: OnlineStepReport.fromJSON(object.online_step) }
+        : isSet(object.gate)
+        ? { $case: "gate", value: GateReport.fromJSON(object.gate) }
         : undefined,
     };
   },
@@ -3375,6 +5540,10 @@ export const WatchRunResponse: MessageFns<WatchRunResponse> = {
       obj.validation = ValidationReport.toJSON(message.event.value);
     } else if (message.event?.$case === "checkpoint") {
       obj.checkpoint = Checkpoint.toJSON(message.event.value);
+    } else if (message.event?.$case === "onlineStep") {
+      obj.onlineStep = OnlineStepReport.toJSON(message.event.value);
+    } else if (message.event?.$case === "gate") {
+      obj.gate = GateReport.toJSON(message.event.value);
     }
     return obj;
   },
@@ -3410,7 +5579,300 @@ export const WatchRunResponse: MessageFns<WatchRunResponse> = {
         }
         break;
       }
+      case "onlineStep": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "onlineStep", value: OnlineStepReport.fromPartial(object.event.value) };
+        }
+        break;
+      }
+      case "gate": {
+        if (object.event?.value !== undefined && object.event?.value !== null) {
+          message.event = { $case: "gate", value: GateReport.fromPartial(object.event.value) };
+        }
+        break;
+      }
     }
+    return message;
+  },
+};
+
+function createBaseStartAdaptationRequest(): StartAdaptationRequest {
+  return { options: undefined };
+}
+
+export const StartAdaptationRequest: MessageFns<StartAdaptationRequest> = {
+  encode(message: StartAdaptationRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.options !== undefined) {
+      AdaptationOptions.encode(message.options, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartAdaptationRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartAdaptationRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.options = AdaptationOptions.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StartAdaptationRequest {
+    return { options: isSet(object.options) ? AdaptationOptions.fromJSON(object.options) : undefined };
+  },
+
+  toJSON(message: StartAdaptationRequest): unknown {
+    const obj: any = {};
+    if (message.options !== undefined) {
+      obj.options = AdaptationOptions.toJSON(message.options);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StartAdaptationRequest>): StartAdaptationRequest {
+    return StartAdaptationRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StartAdaptationRequest>): StartAdaptationRequest {
+    const message = createBaseStartAdaptationRequest();
+    message.options = (object.options !== undefined && object.options !== null)
+      ? AdaptationOptions.fromPartial(object.options)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseStartAdaptationResponse(): StartAdaptationResponse {
+  return { run: undefined };
+}
+
+export const StartAdaptationResponse: MessageFns<StartAdaptationResponse> = {
+  encode(message: StartAdaptationResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.run !== undefined) {
+      Run.encode(message.run, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StartAdaptationResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStartAdaptationResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.run = Run.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StartAdaptationResponse {
+    return { run: isSet(object.run) ? Run.fromJSON(object.run) : undefined };
+  },
+
+  toJSON(message: StartAdaptationResponse): unknown {
+    const obj: any = {};
+    if (message.run !== undefined) {
+      obj.run = Run.toJSON(message.run);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StartAdaptationResponse>): StartAdaptationResponse {
+    return StartAdaptationResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StartAdaptationResponse>): StartAdaptationResponse {
+    const message = createBaseStartAdaptationResponse();
+    message.run = (object.run !== undefined && object.run !== null) ? Run.fromPartial(object.run) : undefined;
+    return message;
+  },
+};
+
+function createBaseRollBackModelRequest(): RollBackModelRequest {
+  return {};
+}
+
+export const RollBackModelRequest: MessageFns<RollBackModelRequest> = {
+  encode(_: RollBackModelRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollBackModelRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollBackModelRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): RollBackModelRequest {
+    return {};
+  },
+
+  toJSON(_: RollBackModelRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<RollBackModelRequest>): RollBackModelRequest {
+    return RollBackModelRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<RollBackModelRequest>): RollBackModelRequest {
+    const message = createBaseRollBackModelRequest();
+    return message;
+  },
+};
+
+function createBaseRollBackModelResponse(): RollBackModelResponse {
+  return { checkpointPath: "", replacedCheckpointPath: "" };
+}
+
+export const RollBackModelResponse: MessageFns<RollBackModelResponse> = {
+  encode(message: RollBackModelResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.checkpointPath !== "") {
+      writer.uint32(10).string(message.checkpointPath);
+    }
+    if (message.replacedCheckpointPath !== "") {
+      writer.uint32(18).string(message.replacedCheckpointPath);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RollBackModelResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRollBackModelResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.checkpointPath = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.replacedCheckpointPath = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RollBackModelResponse {
+    return {
+      checkpointPath: isSet(object.checkpointPath)
+        ? globalThis.String(object.checkpointPath)
+        : isSet(object.checkpoint_path)
+        ? globalThis.String(object.checkpoint_path)
+        : "",
+      replacedCheckpointPath: isSet(object.replacedCheckpointPath)
+        ? globalThis.String(object.replacedCheckpointPath)
+        : isSet(object.replaced_checkpoint_path)
+        ? globalThis.String(object.replaced_checkpoint_path)
+        : "",
+    };
+  },
+
+  toJSON(message: RollBackModelResponse): unknown {
+    const obj: any = {};
+    if (message.checkpointPath !== "") {
+      obj.checkpointPath = message.checkpointPath;
+    }
+    if (message.replacedCheckpointPath !== "") {
+      obj.replacedCheckpointPath = message.replacedCheckpointPath;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RollBackModelResponse>): RollBackModelResponse {
+    return RollBackModelResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RollBackModelResponse>): RollBackModelResponse {
+    const message = createBaseRollBackModelResponse();
+    message.checkpointPath = object.checkpointPath ?? "";
+    message.replacedCheckpointPath = object.replacedCheckpointPath ?? "";
     return message;
   },
 };
@@ -4007,6 +6469,39 @@ export const TrainerServiceService = {
     responseDeserialize: (value: Buffer): StartRunResponse => StartRunResponse.decode(value),
   },
   /**
+   * Starts test-time online learning: from a checkpoint, a step per batch of queries on images fetched for them. It is a
+   * run like those of StartRun, with a name of its own: watched, listed and stopped as they are. The adapted weights are
+   * shadow weights: only a run whose gate has passed writes a checkpoint, and only then the encoder is told to load it.
+   * One that is stopped writes nothing. Errors as StartRun; FAILED_PRECONDITION when images are to be crawled and the
+   * service has no crawler's address, or the result is to be served and it has no encoder's.
+   */
+  startAdaptation: {
+    path: "/onlinecnclip.trainer.v1.TrainerService/StartAdaptation" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: StartAdaptationRequest): Buffer =>
+      Buffer.from(StartAdaptationRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): StartAdaptationRequest => StartAdaptationRequest.decode(value),
+    responseSerialize: (value: StartAdaptationResponse): Buffer =>
+      Buffer.from(StartAdaptationResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): StartAdaptationResponse => StartAdaptationResponse.decode(value),
+  },
+  /**
+   * Has the encoder load what it served before the service last told it to load an adapted checkpoint; again, what it
+   * served before that. FAILED_PRECONDITION when there is nothing to go back to, or no encoder's address is configured;
+   * errors of the encoder's LoadModel as they are.
+   */
+  rollBackModel: {
+    path: "/onlinecnclip.trainer.v1.TrainerService/RollBackModel" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: RollBackModelRequest): Buffer => Buffer.from(RollBackModelRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): RollBackModelRequest => RollBackModelRequest.decode(value),
+    responseSerialize: (value: RollBackModelResponse): Buffer =>
+      Buffer.from(RollBackModelResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): RollBackModelResponse => RollBackModelResponse.decode(value),
+  },
+  /**
    * The run as it is, then its events as they happen; ends after the final state. A watcher that reads slowly loses
    * step reports, never any other event. NOT_FOUND when there is no such run.
    */
@@ -4080,6 +6575,20 @@ export interface TrainerServiceServer extends UntypedServiceImplementation {
    */
   startRun: handleUnaryCall<StartRunRequest, StartRunResponse>;
   /**
+   * Starts test-time online learning: from a checkpoint, a step per batch of queries on images fetched for them. It is a
+   * run like those of StartRun, with a name of its own: watched, listed and stopped as they are. The adapted weights are
+   * shadow weights: only a run whose gate has passed writes a checkpoint, and only then the encoder is told to load it.
+   * One that is stopped writes nothing. Errors as StartRun; FAILED_PRECONDITION when images are to be crawled and the
+   * service has no crawler's address, or the result is to be served and it has no encoder's.
+   */
+  startAdaptation: handleUnaryCall<StartAdaptationRequest, StartAdaptationResponse>;
+  /**
+   * Has the encoder load what it served before the service last told it to load an adapted checkpoint; again, what it
+   * served before that. FAILED_PRECONDITION when there is nothing to go back to, or no encoder's address is configured;
+   * errors of the encoder's LoadModel as they are.
+   */
+  rollBackModel: handleUnaryCall<RollBackModelRequest, RollBackModelResponse>;
+  /**
    * The run as it is, then its events as they happen; ends after the final state. A watcher that reads slowly loses
    * step reports, never any other event. NOT_FOUND when there is no such run.
    */
@@ -4131,6 +6640,48 @@ export interface TrainerServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: StartRunResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Starts test-time online learning: from a checkpoint, a step per batch of queries on images fetched for them. It is a
+   * run like those of StartRun, with a name of its own: watched, listed and stopped as they are. The adapted weights are
+   * shadow weights: only a run whose gate has passed writes a checkpoint, and only then the encoder is told to load it.
+   * One that is stopped writes nothing. Errors as StartRun; FAILED_PRECONDITION when images are to be crawled and the
+   * service has no crawler's address, or the result is to be served and it has no encoder's.
+   */
+  startAdaptation(
+    request: StartAdaptationRequest,
+    callback: (error: ServiceError | null, response: StartAdaptationResponse) => void,
+  ): ClientUnaryCall;
+  startAdaptation(
+    request: StartAdaptationRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: StartAdaptationResponse) => void,
+  ): ClientUnaryCall;
+  startAdaptation(
+    request: StartAdaptationRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: StartAdaptationResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * Has the encoder load what it served before the service last told it to load an adapted checkpoint; again, what it
+   * served before that. FAILED_PRECONDITION when there is nothing to go back to, or no encoder's address is configured;
+   * errors of the encoder's LoadModel as they are.
+   */
+  rollBackModel(
+    request: RollBackModelRequest,
+    callback: (error: ServiceError | null, response: RollBackModelResponse) => void,
+  ): ClientUnaryCall;
+  rollBackModel(
+    request: RollBackModelRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: RollBackModelResponse) => void,
+  ): ClientUnaryCall;
+  rollBackModel(
+    request: RollBackModelRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: RollBackModelResponse) => void,
   ): ClientUnaryCall;
   /**
    * The run as it is, then its events as they happen; ends after the final state. A watcher that reads slowly loses
@@ -4253,6 +6804,10 @@ function fromJsonTimestamp(o: any): Date {
   } else {
     return fromTimestamp(Timestamp.fromJSON(o));
   }
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {
