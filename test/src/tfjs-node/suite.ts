@@ -4,7 +4,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { FailedPreconditionError, float32 } from '@online-cnclip/foundation';
+import { initializeParameters } from '@online-cnclip/network';
 import { createOnnxRuntime, createTfjsNodeRuntime, type Program } from '@online-cnclip/runtime';
+import { createTrainStep } from '@online-cnclip/training';
+import { CONTEXT_LENGTH, SMALL_VIT, testBatch } from '@online-cnclip/training/testing';
 import { memory, mul, sum, type Tensor } from '@tensorflow/tfjs-core';
 import { isMiss } from '../parity/case.ts';
 import { runParity } from '../parity/run-parity.ts';
@@ -14,6 +17,10 @@ const GOLDENS = fileURLToPath(new URL('../../goldens', import.meta.url));
 const COMPUTED = /^(model|training|online)\//;
 /** Of the parity cases together; 24,000 were counted when this was written. */
 const FEWEST_OPERATIONS = 10_000;
+
+const STEPS = 200;
+const PAIRS = 4;
+const LEARNING_RATE = 1e-3;
 
 const folder = process.env['TFJS_NODE_FOLDER'];
 assert.ok(folder, 'TFJS_NODE_FOLDER is not set: run this with npm run test:tfjs-node');
@@ -61,13 +68,18 @@ test('nothing is left on the device but what was asked for', async () => {
   assert.deepEqual([...(y?.data ?? [])], [1, 4, 9]);
   assert.equal(memory().numTensors, before);
 
-  const x = runtime.upload(numbers);
-  const outputs = await executable.runOnDevice({ x });
-  assert.equal(memory().numTensors, before + 4);
-  // An output that is the input as it came is an array of its own.
-  outputs['same']?.dispose();
-  assert.deepEqual((await x.read()).data, numbers.data);
-  for (const array of [x, outputs['y'], outputs['total']]) array?.dispose();
+  const [x, y2] = [runtime.deviceArray([3]), runtime.deviceArray([3])];
+  x.write(numbers.data);
+  assert.throws(() => x.write(new Float32Array(2)), /2 values for the shape \[3\]/);
+  // A place may be an input and an output at once.
+  for (let i = 0; i < 3; i++) {
+    const { total } = await executable.run({ x }, { y: y2, same: x });
+    assert.equal(total?.data[0], 6);
+  }
+  assert.deepEqual([...(await y2.read())], [1, 4, 9]);
+  assert.deepEqual([...(await x.flat().read())], [1, 2, 3]);
+  assert.equal(memory().numTensors, before + 2);
+  for (const array of [x, y2]) array.dispose();
   assert.equal(memory().numTensors, before);
   await executable.dispose();
   await assert.rejects(executable.run({ x: numbers }), /disposed/);
@@ -91,4 +103,37 @@ test('inputs that do not fit are refused by name', async () => {
   const executable = await runtime.prepare(square);
   await assert.rejects(executable.run({}), /square: input "x": is missing/);
   await assert.rejects(executable.run({ x: float32([1, 1], new Float32Array(1)) }), /\[1,1\] given/);
+});
+
+test('two hundred steps leave nothing behind, and their state can be read', async () => {
+  const settings = {
+    config: SMALL_VIT,
+    parameters: initializeParameters(SMALL_VIT, 1),
+    runtime,
+    batchSize: PAIRS,
+    contextLength: CONTEXT_LENGTH,
+    loss: 'dsl',
+    optimizer: { kind: 'lamb', beta1: 0.9, beta2: 0.98, eps: 1e-6, weightDecay: 0.01, maxGradientNorm: 1 },
+    freezeVision: false,
+    seed: 1,
+  } as const;
+  const step = await createTrainStep(settings);
+  const { images, ids } = testBatch(PAIRS, 0);
+  const run = (some = step) => some.run(images, ids, LEARNING_RATE);
+  const first = await run();
+  const { numTensors, numBytes } = memory();
+  let last = first;
+  for (let i = 0; i < STEPS; i++) last = await run();
+  assert.deepEqual([memory().numTensors, memory().numBytes], [numTensors, numBytes]);
+  assert.ok(last.loss < first.loss, `loss ${first.loss} became ${last.loss}`);
+
+  const { parameters, optimizer } = await step.state();
+  assert.equal(optimizer.step, STEPS + 1);
+  const copy = await createTrainStep(settings);
+  await copy.restore({ parameters, optimizer });
+  assert.equal((await run(copy)).loss, (await run()).loss);
+  const held = memory().numTensors;
+  await copy.dispose();
+  assert.equal(memory().numTensors, numTensors, `${held} tensors before`);
+  await step.dispose();
 });

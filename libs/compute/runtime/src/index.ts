@@ -1,4 +1,3 @@
-export * from './device.ts';
 export { createOnnxRuntime, type OnnxRuntimeOptions } from './onnx-runtime.ts';
 export * from './open-runtime.ts';
 export * from './program.ts';

@@ -5,7 +5,7 @@ import { checkedInput } from './checked-input.ts';
 import { ComputeThread } from './compute-thread-client.ts';
 import type { Executable, ReplicaExchange, Runtime } from './program.ts';
 import type { ArrayMessage } from './protocol.ts';
-import { writeInto } from './run-arrays.ts';
+import { allInMemory, writeInto } from './run-arrays.ts';
 import { isShared } from './shared-memory.ts';
 import { stagedExecutable } from './staged-executable.ts';
 
@@ -86,7 +86,8 @@ function executable(
   outputNames: readonly string[],
 ): Executable {
   return {
-    async run(inputs, into = {}) {
+    async run(given, places = {}) {
+      const [inputs, into] = [allInMemory(given), allInMemory(places)];
       const feeds = program.inputs.map(
         (spec): ArrayMessage => ({ name: spec.name, ...checkedInput(program.name, spec, inputs[spec.name]) }),
       );

@@ -3,6 +3,23 @@ import type { Program } from '@online-cnclip/tracer';
 
 export type { Dimension, Precision, Program, TensorSpec } from '@online-cnclip/tracer';
 
+/** A float32 array that stays where programs run: read as an input, replaced as an output, in memory only when asked for. */
+export interface DeviceArray {
+  readonly dtype: 'float32';
+  readonly shape: readonly number[];
+  /** The same elements as one row `[n]`; not a copy. */
+  flat(): DeviceArray;
+  /** A copy in memory. */
+  read(): Promise<Float32Array>;
+  /** @throws InvalidInputError when there are more or fewer values than elements. */
+  write(values: Float32Array): void;
+  /** Gives its memory back; it cannot be used any more. */
+  dispose(): void;
+}
+
+/** What programs read and write. */
+export type RunArray = NdArray | DeviceArray;
+
 export interface Executable {
   /**
    * Runs the program once; runs of one executable queue up.
@@ -10,11 +27,11 @@ export interface Executable {
    * @param inputs one array per input spec.
    * @param into arrays to write outputs into, by output name. Backed by shared memory (`sharedZeros`) they are written in
    *   place, and may be an input's own array where the program reads each element before it writes it.
-   * @returns every output by name.
+   * @returns every output by name, without those that went into a device array.
    */
   run(
-    inputs: Readonly<Record<string, NdArray>>,
-    into?: Readonly<Record<string, NdArray>>,
+    inputs: Readonly<Record<string, RunArray>>,
+    into?: Readonly<Record<string, RunArray>>,
   ): Promise<Readonly<Record<string, NdArray>>>;
   dispose(): Promise<void>;
 }
@@ -36,5 +53,7 @@ export interface Runtime {
    * @throws UnsupportedError where the runtime cannot run the program.
    */
   prepare(program: Program, exchange?: ReplicaExchange): Promise<Executable>;
+  /** Zeros on the device; absent where programs run in memory, which `sharedZeros` gives them. */
+  deviceArray?(shape: readonly number[]): DeviceArray;
   dispose(): Promise<void>;
 }

@@ -4,7 +4,7 @@ import { checkedInput } from './checked-input.ts';
 import type { ComputeThread } from './compute-thread-client.ts';
 import type { Executable, ReplicaExchange } from './program.ts';
 import type { ArrayMessage } from './protocol.ts';
-import { writeInto } from './run-arrays.ts';
+import { allInMemory, writeInto } from './run-arrays.ts';
 import { isShared } from './shared-memory.ts';
 
 export interface LoadedStage extends Omit<TracedStage, 'bytes'> {
@@ -26,7 +26,8 @@ export function stagedExecutable(
     return inputNames.filter((name) => !later.has(name));
   });
   return {
-    async run(inputs, into = {}) {
+    async run(given, places = {}) {
+      const [inputs, into] = [allInMemory(given), allInMemory(places)];
       const values = new Map<string, ArrayMessage>();
       for (const spec of program.inputs)
         values.set(spec.name, {

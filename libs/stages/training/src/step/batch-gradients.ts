@@ -1,7 +1,7 @@
 import type { Collectives } from '@online-cnclip/collectives';
 import type { NdArray } from '@online-cnclip/foundation';
 import type { ModelConfig, ReplicaOptions } from '@online-cnclip/network';
-import type { Precision, Runtime } from '@online-cnclip/runtime';
+import type { Precision, RunArray, Runtime } from '@online-cnclip/runtime';
 import type { LossKind } from '../train-step.ts';
 import type { Arena } from './arena.ts';
 import type { DropoutDraw } from './dropout-masks.ts';
@@ -40,7 +40,7 @@ export interface GradientSettings {
   readonly freezeVision: boolean;
   readonly collectives: Collectives;
   readonly replicas: ReplicaOptions | undefined;
-  readonly parameters: ReadonlyMap<string, NdArray<'float32'>>;
+  readonly parameters: ReadonlyMap<string, RunArray>;
   readonly gradients: Arena;
   readonly precision?: Precision | undefined;
   /** Whether gradients are multiplied by a step's loss scale. */

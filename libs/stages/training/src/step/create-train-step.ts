@@ -7,7 +7,7 @@ import {
   type ReplicaOptions,
   trainableNames,
 } from '@online-cnclip/network';
-import type { Executable } from '@online-cnclip/runtime';
+import type { Executable, RunArray } from '@online-cnclip/runtime';
 import type {
   ReplicaSettings,
   StepChoices,
@@ -16,7 +16,7 @@ import type {
   TrainStepOptions,
   TrainStepResult,
 } from '../train-step.ts';
-import { Arena, layOut } from './arena.ts';
+import { type Arena, createArena, layOut } from './arena.ts';
 import { type BatchGradients, type BatchOutcome, trimPadding } from './batch-gradients.ts';
 import { fillBatch } from './fill-batch.ts';
 import { createMicroBatchGradients } from './micro-batches.ts';
@@ -37,18 +37,18 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
     new Map([...specs].filter(([name]) => isWanted(name)));
   const trainedLayout = layOut(pick((name) => trained.has(name)));
   const arenas = {
-    trained: new Arena(trainedLayout),
-    gradients: new Arena(trainedLayout),
-    fixed: new Arena(layOut(pick((name) => !trained.has(name)))),
+    trained: createArena(runtime, trainedLayout),
+    gradients: createArena(runtime, trainedLayout),
+    fixed: createArena(runtime, layOut(pick((name) => !trained.has(name)))),
   };
   arenas.trained.load(options.parameters, 'parameter');
   arenas.fixed.load(options.parameters, 'parameter');
-  await options.replicas?.collectives.broadcast(arenas.trained.data, 0);
-  await options.replicas?.collectives.broadcast(arenas.fixed.data, 0);
+  const { collectives = singleReplica() } = options.replicas ?? {};
+  for (const arena of [arenas.trained, arenas.fixed]) await overReplicas(arena, collectives, 'broadcast');
   const parameters = new Map(
     [...specs.keys()].map((name) => [
       name,
-      (arenas.trained.tensors.get(name) ?? arenas.fixed.tensors.get(name)) as NdArray<'float32'>,
+      (arenas.trained.tensors.get(name) ?? arenas.fixed.tensors.get(name)) as RunArray,
     ]),
   );
   const gradients = await createBatchGradients(options, parameters, arenas.gradients);
@@ -58,9 +58,21 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
   return new RunningTrainStep(settings, arenas, parameters, gradients, optimizer);
 }
 
+/** Where there is one replica nothing is moved. */
+async function overReplicas(
+  arena: Arena,
+  collectives: Collectives,
+  kind: 'broadcast' | 'sum',
+): Promise<void> {
+  if (collectives.worldSize === 1) return;
+  await arena.exchange((elements) =>
+    kind === 'sum' ? collectives.allReduceSum(elements) : collectives.broadcast(elements, 0),
+  );
+}
+
 async function createBatchGradients(
   options: TrainStepOptions,
-  parameters: ReadonlyMap<string, NdArray<'float32'>>,
+  parameters: ReadonlyMap<string, RunArray>,
   gradients: Arena,
 ): Promise<BatchGradients> {
   const { config, runtime, batchSize, loss, freezeVision, microBatchSize } = options;
@@ -109,7 +121,7 @@ class RunningTrainStep implements TrainStep {
   readonly #options: StepSettings;
   readonly #arenas: Arenas;
   /** Every tensor of the model, in the order of the specs. */
-  readonly #parameters: ReadonlyMap<string, NdArray<'float32'>>;
+  readonly #parameters: ReadonlyMap<string, RunArray>;
   readonly #gradients: BatchGradients;
   readonly #optimizer: Optimizer;
   readonly #collectives: Collectives;
@@ -119,7 +131,7 @@ class RunningTrainStep implements TrainStep {
   constructor(
     options: StepSettings,
     arenas: Arenas,
-    parameters: ReadonlyMap<string, NdArray<'float32'>>,
+    parameters: ReadonlyMap<string, RunArray>,
     gradients: BatchGradients,
     optimizer: Optimizer,
   ) {
@@ -157,10 +169,10 @@ class RunningTrainStep implements TrainStep {
           `the loss of step ${step} is ${result.loss}; lower the learning rate (${learningRate}) or check the data`,
         );
       const { trained, gradients } = this.#arenas;
-      await this.#collectives.allReduceSum(gradients.data);
+      await overReplicas(gradients, this.#collectives, 'sum');
       await this.#optimizer.update(trained, gradients, learningRate, 1 / worldSize);
       await this.#updateRunningStatistics(outcome.statistics);
-      return { ...result, logitScale: this.#clampLogitScale() };
+      return { ...result, logitScale: await this.#clampLogitScale() };
     });
   }
 
@@ -174,10 +186,12 @@ class RunningTrainStep implements TrainStep {
 
   async state(): Promise<TrainState> {
     const { step, expAvg, expAvgSq } = this.#optimizer;
-    return {
-      parameters: this.#parameters,
-      optimizer: { step, expAvg: expAvg.tensors, expAvgSq: expAvgSq.tensors },
-    };
+    const { trained, fixed } = this.#arenas;
+    const tensors = new Map([...(await trained.read()), ...(await fixed.read())]);
+    const parameters = new Map(
+      [...this.#parameters.keys()].map((name) => [name, tensors.get(name) as NdArray<'float32'>]),
+    );
+    return { parameters, optimizer: { step, expAvg: await expAvg.read(), expAvgSq: await expAvgSq.read() } };
   }
 
   restore({ parameters, optimizer }: TrainState): Promise<void> {
@@ -193,6 +207,7 @@ class RunningTrainStep implements TrainStep {
   async dispose(): Promise<void> {
     await this.#gradients.dispose();
     await this.#optimizer.dispose();
+    for (const arena of Object.values(this.#arenas)) arena.dispose();
     for (const encoder of this.#encoders.values()) await (await encoder).dispose();
   }
 
@@ -206,7 +221,7 @@ class RunningTrainStep implements TrainStep {
     }
   }
 
-  #weights(): Record<string, NdArray> {
+  #weights(): Record<string, RunArray> {
     return Object.fromEntries(this.#parameters);
   }
 
@@ -254,13 +269,15 @@ class RunningTrainStep implements TrainStep {
   async #updateRunningStatistics(statistics: ReadonlyMap<string, Float32Array>): Promise<void> {
     if (statistics.size === 0) return;
     const { fixed } = this.#arenas;
-    for (const [name, values] of statistics) fixed.tensors.get(name)?.data.set(values);
-    if (!this.#options.replicas?.syncBatchNorm) await this.#collectives.broadcast(fixed.data, 0);
+    for (const [name, values] of statistics) fixed.write(name, values);
+    if (!this.#options.replicas?.syncBatchNorm) await overReplicas(fixed, this.#collectives, 'broadcast');
   }
 
-  #clampLogitScale(): number {
-    const { data } = this.#parameters.get('logit_scale') as NdArray<'float32'>;
-    data[0] = Math.min(MAX_LOGIT_SCALE, Math.max(MIN_LOGIT_SCALE, data[0] as number));
-    return data[0];
+  async #clampLogitScale(): Promise<number> {
+    const { trained } = this.#arenas;
+    const [value = 0] = (await trained.read(['logit_scale'])).get('logit_scale')?.data ?? [];
+    const clamped = Math.min(MAX_LOGIT_SCALE, Math.max(MIN_LOGIT_SCALE, value));
+    if (clamped !== value) trained.write('logit_scale', Float32Array.of(clamped));
+    return Math.fround(clamped);
   }
 }

@@ -11,7 +11,7 @@ import {
   NO_PAIR,
   updateName,
 } from '@online-cnclip/network';
-import type { Executable } from '@online-cnclip/runtime';
+import type { Executable, RunArray } from '@online-cnclip/runtime';
 import {
   type BatchGradients,
   type BatchOutcome,
@@ -54,14 +54,14 @@ interface Executables {
 }
 
 /** A micro-batch's own rows of the batch's arrays, as inputs of the programs. */
-type MicroBatch = Readonly<Record<string, NdArray>>;
+type MicroBatch = Readonly<Record<string, RunArray>>;
 
 class MicroBatchGradients implements BatchGradients {
   readonly #settings: GradientSettings;
   readonly #size: number;
   readonly #prepared = new Map<string, Promise<Executables>>();
-  readonly #outputs: Readonly<Record<string, NdArray>>;
-  readonly #accumulated: Readonly<Record<string, NdArray>>;
+  readonly #outputs: Readonly<Record<string, RunArray>>;
+  readonly #accumulated: Readonly<Record<string, RunArray>>;
 
   constructor(settings: GradientSettings, microBatchSize: number) {
     this.#settings = settings;
@@ -86,10 +86,8 @@ class MicroBatchGradients implements BatchGradients {
     const features = await this.#features(executables, batch, starts);
     const { outputs, byImages, byTexts } = await this.#lossOf(executables, batch, features, rows);
     const { gradients } = this.#settings;
-    gradients.data.fill(0);
-    gradients.tensors
-      .get('logit_scale')
-      ?.data.set(outputs[gradientName('logit_scale')]?.data as Float32Array);
+    gradients.clear();
+    gradients.write('logit_scale', outputs[gradientName('logit_scale')]?.data as Float32Array);
     const statistics = new Map<string, Float32Array>();
     for (const start of starts) {
       const updates = await executables.gradient.run(
@@ -175,7 +173,7 @@ class MicroBatchGradients implements BatchGradients {
     const outputs = await loss.run({
       image_features: float32([pairs, width], images),
       text_features: float32([pairs, width], texts),
-      logit_scale: parameters.get('logit_scale') as NdArray,
+      logit_scale: parameters.get('logit_scale') as RunArray,
       ...(batch.pairKeys && { pair_keys: batch.pairKeys }),
       [LOSS_SCALE.name]: float32([], Float32Array.of(batch.lossScale)),
     });

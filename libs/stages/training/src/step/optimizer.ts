@@ -1,14 +1,8 @@
 import { float32, type NdArray } from '@online-cnclip/foundation';
 import { adamWProgram, lambApplyProgram, lambUpdateProgram, squareSumProgram } from '@online-cnclip/network';
-import type { Executable, Runtime } from '@online-cnclip/runtime';
+import type { Executable, RunArray, Runtime } from '@online-cnclip/runtime';
 import type { OptimizerOptions } from '../train-step.ts';
-import { Arena, type ArenaLayout } from './arena.ts';
-
-/**
- * Elements that one run of an optimizer's program works on: its temporaries then fit a core's cache instead of
- * going through memory.
- */
-const CHUNK_ELEMENTS = 2 ** 18;
+import { type Arena, type ArenaLayout, createArena } from './arena.ts';
 
 /** Updates an arena of parameters from an arena of gradients, in place. */
 export interface Optimizer {
@@ -25,12 +19,6 @@ export interface Optimizer {
   dispose(): Promise<void>;
 }
 
-type Run = readonly [start: number, end: number];
-
-function* chunks(start: number, end: number): Generator<Run> {
-  for (let at = start; at < end; at += CHUNK_ELEMENTS) yield [at, Math.min(end, at + CHUNK_ELEMENTS)];
-}
-
 const scalar = (value: number): NdArray<'float32'> => float32([], Float32Array.of(value));
 const scalarOf = (outputs: Readonly<Record<string, NdArray>>, name: string): number =>
   Number(outputs[name]?.data[0]);
@@ -40,7 +28,7 @@ export async function createOptimizer(
   options: OptimizerOptions,
   layout: ArenaLayout,
 ): Promise<Optimizer> {
-  const arenas = { expAvg: new Arena(layout), expAvgSq: new Arena(layout) };
+  const arenas = { expAvg: createArena(runtime, layout), expAvgSq: createArena(runtime, layout) };
   return options.kind === 'adamw'
     ? new AdamW(options, arenas, await runtime.prepare(adamWProgram(options)))
     : new Lamb(options, arenas, {
@@ -67,14 +55,15 @@ function momentInputs(
     correction1: scalar(1 - beta1 ** step),
     correction2: scalar(1 - beta2 ** step),
   };
-  return (run: Run, parameters: Arena, gradients: Arena, weightDecay: number) => ({
-    p: parameters.slice(...run),
-    g: gradients.slice(...run),
-    m: expAvg.slice(...run),
-    v: expAvgSq.slice(...run),
-    ...scalars,
-    weight_decay: scalar(weightDecay),
-  });
+  return (start: number, end: number, parameters: Arena, gradients: Arena, weightDecay: number) => {
+    const [g, m, v] = [gradients, expAvg, expAvgSq].map((arena) => arena.pieces(start, end));
+    const at = (pieces: readonly RunArray[] | undefined, i: number) => pieces?.[i] as RunArray;
+    return parameters.pieces(start, end).map((p, i) => ({
+      ...{ p, g: at(g, i), m: at(m, i), v: at(v, i) },
+      ...scalars,
+      weight_decay: scalar(weightDecay),
+    }));
+  };
 }
 
 class AdamW implements Optimizer {
@@ -100,19 +89,21 @@ class AdamW implements Optimizer {
     this.step++;
     const inputsOf = momentInputs(this.#options, this, this.step, gradientScale);
     const { decayStart, length } = parameters.layout;
-    const updateRun = (weightDecay: number) => (run: Run) => {
-      const inputs = inputsOf(run, parameters, gradients, weightDecay);
-      const outputs = { new_p: inputs.p, new_m: inputs.m, new_v: inputs.v };
-      return this.#executable.run({ ...inputs, learning_rate: scalar(learningRate) }, outputs);
-    };
-    await Promise.all([
-      ...[...chunks(0, decayStart)].map(updateRun(0)),
-      ...[...chunks(decayStart, length)].map(updateRun(this.#options.weightDecay)),
-    ]);
+    const pieces = [
+      ...inputsOf(0, decayStart, parameters, gradients, 0),
+      ...inputsOf(decayStart, length, parameters, gradients, this.#options.weightDecay),
+    ];
+    await Promise.all(
+      pieces.map((inputs) => {
+        const outputs = { new_p: inputs.p, new_m: inputs.m, new_v: inputs.v };
+        return this.#executable.run({ ...inputs, learning_rate: scalar(learningRate) }, outputs);
+      }),
+    );
   }
 
-  dispose(): Promise<void> {
-    return this.#executable.dispose();
+  async dispose(): Promise<void> {
+    await this.#executable.dispose();
+    for (const arena of [this.expAvg, this.expAvgSq]) arena.dispose();
   }
 }
 
@@ -149,10 +140,9 @@ class Lamb implements Optimizer {
     const { weightDecay } = this.#options;
     // The update takes the gradient's place, so that it need not be computed twice.
     const phases = async (start: number, end: number, decay: number) => {
-      const runs = [...chunks(start, end)];
+      const pieces = inputsOf(start, end, parameters, gradients, decay);
       const sums = await Promise.all(
-        runs.map((run) => {
-          const inputs = inputsOf(run, parameters, gradients, decay);
+        pieces.map((inputs) => {
           const into = { new_m: inputs.m, new_v: inputs.v, update: inputs.g };
           return this.#executables.update.run(inputs, into);
         }),
@@ -163,10 +153,7 @@ class Lamb implements Optimizer {
       const trust = decay !== 0 && parameterNorm > 0 && updateNorm > 0 ? parameterNorm / updateNorm : 1;
       const rate = scalar(learningRate * trust);
       await Promise.all(
-        runs.map((run) => {
-          const p = parameters.slice(...run);
-          return this.#executables.apply.run({ p, update: gradients.slice(...run), rate }, { new_p: p });
-        }),
+        pieces.map(({ p, g }) => this.#executables.apply.run({ p, update: g, rate }, { new_p: p })),
       );
     };
     if (weightDecay === 0) return phases(0, parameters.layout.length, 0);
@@ -180,9 +167,7 @@ class Lamb implements Optimizer {
     const { maxGradientNorm } = this.#options;
     if (maxGradientNorm === undefined) return gradientScale;
     const sums = await Promise.all(
-      [...chunks(0, gradients.layout.length)].map((run) =>
-        this.#executables.square.run({ x: gradients.slice(...run) }),
-      ),
+      gradients.pieces(0, gradients.layout.length).map((x) => this.#executables.square.run({ x })),
     );
     const square = sums.reduce((total, outputs) => total + scalarOf(outputs, 'square'), 0);
     const norm = Math.sqrt(square) * gradientScale;
@@ -192,5 +177,6 @@ class Lamb implements Optimizer {
   async dispose(): Promise<void> {
     const { update, apply, square } = this.#executables;
     await Promise.all([update.dispose(), apply.dispose(), square.dispose()]);
+    for (const arena of [this.expAvg, this.expAvgSq]) arena.dispose();
   }
 }

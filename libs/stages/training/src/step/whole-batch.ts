@@ -1,6 +1,6 @@
-import { float32, type NdArray } from '@online-cnclip/foundation';
+import { float32 } from '@online-cnclip/foundation';
 import { bufferNames, gradientName, gradientProgram, LOSS_SCALE, updateName } from '@online-cnclip/network';
-import type { Executable } from '@online-cnclip/runtime';
+import type { Executable, RunArray } from '@online-cnclip/runtime';
 import {
   type BatchGradients,
   type BatchOutcome,
@@ -38,7 +38,7 @@ class WholeBatchGradients implements BatchGradients {
   readonly #plain: Executable;
   /** The program with masks, by its batch size: prepared when the first batch needs it. */
   readonly #masked = new Map<number, Promise<Executable>>();
-  readonly #outputs: Readonly<Record<string, NdArray>>;
+  readonly #outputs: Readonly<Record<string, RunArray>>;
   readonly #buffers: readonly string[];
 
   constructor(settings: GradientSettings, plain: Executable) {
