@@ -1,5 +1,5 @@
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Logger } from '@online-cnclip/foundation';
 import {
   type FailureReason,
@@ -79,7 +79,7 @@ export async function openCrawler(options: CrawlerOptions): Promise<Crawler> {
       ? new LmdbSessionJournal(join(sessionsFolder, 'journal'), sealer)
       : new MemorySessionJournal(),
     openBrowser: (sessionId, signal) =>
-      openOnEmptyFolder(join(browsersFolder, String(sessionId)), signal, options.openBrowser),
+      openOnEmptyFolder(join(browsersFolder, `${sessionId}-`), signal, options.openBrowser),
   });
   const downloader = new Downloader({
     siteHost: siteUrl.hostname,
@@ -107,13 +107,20 @@ export async function openCrawler(options: CrawlerOptions): Promise<Crawler> {
 
 /** Everything that a browser keeps is removed with it: what is needed of it is sealed in the journal. */
 async function openOnEmptyFolder(
-  folder: string,
+  prefix: string,
   signal: AbortSignal,
   open: CrawlerOptions['openBrowser'],
 ): Promise<SiteBrowser> {
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const browser = await open(folder, signal);
-  void browser.closed.then(() => rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {}));
-  return browser;
+  await mkdir(dirname(prefix), { recursive: true, mode: 0o700 });
+  // Never that of the browser before, which may still be ending.
+  const folder = await mkdtemp(prefix);
+  const remove = () => rm(folder, { recursive: true, force: true, maxRetries: 3 }).catch(() => {});
+  try {
+    const browser = await open(folder, signal);
+    void browser.closed.then(remove);
+    return browser;
+  } catch (error) {
+    await remove();
+    throw error;
+  }
 }

@@ -34,6 +34,12 @@ export class TokenBucket {
     this.#resumeAt = Math.max(this.#resumeAt, time);
   }
 
+  /** As if a token had just been taken: by a process before this one, for all that is known. */
+  waitFirst(): void {
+    const { now, random, intervalMs, jitterMs } = this.#options;
+    this.#nextAt = now() + intervalMs + random() * jitterMs;
+  }
+
   /** Resolves when it is the caller's turn, first come, first served. @throws the signal's reason. */
   take(signal: AbortSignal): Promise<void> {
     const turn = this.#tail.then(() => this.#wait(signal));
@@ -42,7 +48,7 @@ export class TokenBucket {
   }
 
   async #wait(signal: AbortSignal): Promise<void> {
-    const { now, random, intervalMs, jitterMs } = this.#options;
+    const { now } = this.#options;
     for (;;) {
       if (signal.aborted) throw abortError(signal);
       // Looked at again after each sleep: the domain may have asked for more time meanwhile.
@@ -50,7 +56,7 @@ export class TokenBucket {
       if (waitMs <= 0) break;
       await sleep(Math.min(waitMs, MAX_SLEEP_MS), undefined, { signal }).catch(() => {});
     }
-    this.#nextAt = now() + intervalMs + random() * jitterMs;
+    this.waitFirst();
   }
 }
 

@@ -78,8 +78,12 @@ export class LiveSession {
   /** @param onFailure what becomes of the session when nobody logs it in. */
   logIn(onFailure: 'RETIRED' | 'EXPIRED'): void {
     this.#begin(async (signal) => {
+      // Asked for again while it went on: it is done.
+      if (this.record.state !== 'NEW' && this.record.state !== 'EXPIRED') return;
       try {
         await this.#logIn(signal);
+        // Before anything else: the scan is not asked for again, whatever ends the process from now on.
+        await this.saveCookies(0);
       } catch (error) {
         await this.#endLogIn(error, onFailure);
         return;
@@ -202,7 +206,6 @@ export class LiveSession {
     else if (outcome === 'logged-out') await this.expire('the site has logged it out');
     else if (outcome === 'unexpected') this.become('SUSPECT', 'the page is none that the profile knows');
     else {
-      // Before it counts as ready: whatever ends the process from now on, it comes back without a new scan.
       await this.saveCookies(0);
       if (this.record.state === 'PROBING') this.become('READY');
     }

@@ -78,7 +78,9 @@ export class Sessions {
       now,
       logger: options.logger,
     });
-    for (const record of this.#book.all()) if (record.state !== 'RETIRED') this.#restore(record);
+    const before = this.#book.all().filter(({ state }) => state !== 'RETIRED');
+    if (before.length > 0) options.bucket.waitFirst();
+    for (const record of before) this.#restore(record);
   }
 
   /** In the order they were opened. */

@@ -30,6 +30,8 @@ export class FakeSite {
   /** What a log-in does after its code is shown. */
   phone: 'confirms' | 'never' = 'confirms';
   searchMs = 1;
+  /** QR codes shown. */
+  codes = 0;
   /** Address of the pictures of a query. */
   candidatesOf: (query: string) => string[] = () => [];
   #going = 0;
@@ -79,6 +81,7 @@ export class FakeBrowser implements SiteBrowser {
 
   async logIn({ onQrCode, onScanned, signal }: LogInOptions): Promise<void> {
     for (let attempt = 1; attempt <= 2; attempt += 1) {
+      this.#site.codes += 1;
       onQrCode({ png: Buffer.from(`picture ${attempt}`), expiresAt: Date.now() + 1_000, attempt });
       await sleep(1, undefined, { signal });
       if (this.#site.phone === 'never') continue;
