@@ -15,6 +15,9 @@ import { callMany, callOnce } from './calls.ts';
 /** Deadline of a call with one response, where nothing else is said. Streams have none by default. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
 
+/** Calls take turns over all addresses of a name (a headless Service of Kubernetes), instead of all going to the first. */
+const SPREAD_CALLS = JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] });
+
 /** A method as the caller sees it: a promise for one response, an async iterable for many. */
 export type ClientMethod<M extends MethodShape> = (
   request: M['requestStream'] extends true
@@ -80,6 +83,7 @@ function openChannel(address: string, options: ClientOptions): Client {
       'grpc.max_send_message_length': maxMessageBytes,
       'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
+      'grpc.service_config': SPREAD_CALLS,
     });
   } catch (cause) {
     throw new InvalidInputError('is not host:port, for example 127.0.0.1:50051', { place: address, cause });

@@ -20,6 +20,12 @@ import { Telemetry } from './telemetry.ts';
 /** Calls at once on one connection; more wait in the client. Bounds what one client can hold of a service. */
 export const MAX_CONCURRENT_STREAMS = 1_000;
 
+/**
+ * Connections are replaced after so long, their calls finished on the old one: clients then look the service's name up again and
+ * find replicas that came since.
+ */
+export const MAX_CONNECTION_AGE_MS = 300_000;
+
 /** Time for accepted calls to end on their own: below the 30 s that Kubernetes gives a process by default. */
 export const DEFAULT_DRAIN_TIMEOUT_MS = 20_000;
 
@@ -96,6 +102,7 @@ function createServer(maxMessageBytes: number): Server {
     'grpc.max_receive_message_length': maxMessageBytes,
     'grpc.max_send_message_length': maxMessageBytes,
     'grpc.max_concurrent_streams': MAX_CONCURRENT_STREAMS,
+    'grpc.max_connection_age_ms': MAX_CONNECTION_AGE_MS,
     'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
     'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
   });
