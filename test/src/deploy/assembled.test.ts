@@ -127,13 +127,17 @@ async function start(service: Service): Promise<{ readonly child: ChildProcess; 
     [`services/${service}/src/main.ts`, ...addresses, ...FLAGS[service]()],
     {
       cwd: app,
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       // As in the image: nothing but /tmp and /data can be written.
       env: { PATH: process.env['PATH'], HOME: folder, TMPDIR: folder, NODE_ENV: 'production' },
     },
   );
   const line = once(createInterface(child.stdout), 'line').then(([text]) => String(text));
-  const ended = once(child, 'exit').then(([code]) => assert.fail(`${service} ended with ${code}`));
+  let log = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log += text;
+  });
+  const ended = once(child, 'exit').then(([code]) => assert.fail(`${service} ended with ${code}:\n${log}`));
   const ready = JSON.parse(await Promise.race([line, ended])) as { readonly address: string };
   ended.catch(() => {});
   return { child, port: ready.address.replace(/^.*:/, '') };

@@ -140,6 +140,22 @@ suite('Kubernetes', { skip }, () => {
     await boundTrainers(ALL_GPUS);
   });
 
+  test('a number of trainers that WORLD_SIZE does not follow is refused', async () => {
+    const namespace = ['--namespace', NAMESPACE];
+    const size = String(ALL_GPUS - 1);
+    await assert.rejects(
+      plane.kubectl.run([...namespace, 'scale', 'statefulset/trainer', `--replicas=${size}`]),
+      /set the trainer's replicas in its overlay/,
+    );
+    const patch = `--patch={"spec":{"replicas":${size}}}`;
+    await assert.rejects(
+      plane.kubectl.run([...namespace, 'patch', 'statefulset/trainer', patch]),
+      /WORLD_SIZE is not its number of replicas/,
+    );
+    // Others may be scaled.
+    await plane.kubectl.run([...namespace, 'scale', 'statefulset/crawler', '--replicas=1']);
+  });
+
   test('a rolling restart and the loss of a pod keep every rank', async () => {
     const before = await boundTrainers(ALL_GPUS);
     assertRanks(before, ALL_GPUS);
