@@ -26,9 +26,12 @@ const NETWORK_ERROR = /net::ERR_[A-Z_]+/;
 const WORLD = 'reader';
 const ERROR_PAGE = 'chrome-error:';
 /** What a page's scripts end with when the page goes elsewhere beneath them. */
-const LEFT = /context was destroyed|Cannot find (execution )?context|No frame (for|with) given id/i;
+const LEFT =
+  /context was destroyed|Cannot find (execution )?context|No frame (for|with) given id|[Nn]ode is (detached|either not)|No element found/;
 /** Between Puppeteer's noticing that a connection is gone and the news of what ended. */
 const NEWS_MS = 1_000;
+/** Between an element's loss and the news that its page was left. */
+const NEWS_OF_LEAVING_MS = 100;
 
 /** A page whose operations end: with their result, or with the typed error of what went wrong. */
 export class GuardedPage {
@@ -38,6 +41,8 @@ export class GuardedPage {
   readonly #crashed: Promise<'crashed'>;
   #usable = true;
   #document: HTTPResponse | undefined;
+  /** How many documents the page has shown. */
+  #documents = 0;
   #failure: NavigationFailedError | undefined;
 
   /** @param client a session of the page's own. */
@@ -48,6 +53,9 @@ export class GuardedPage {
     this.#crashed = new Promise((resolve) => page.once('error', () => resolve('crashed')));
     // Unanswered, a dialog stops the page for good.
     page.on('dialog', (dialog) => void dialog.dismiss().catch(() => undefined));
+    page.on('framenavigated', (frame) => {
+      if (frame === page.mainFrame()) this.#documents++;
+    });
     const isDocument = (request: HTTPRequest): boolean =>
       request.isNavigationRequest() && request.frame() === page.mainFrame();
     page.on('response', (response) => {
@@ -106,6 +114,21 @@ export class GuardedPage {
     }
   }
 
+  /** As {@link run}, but undefined where the page went elsewhere meanwhile. */
+  runUnlessLeft<T>(limits: OperationLimits, operation: (page: Page) => Promise<T>): Promise<T | undefined> {
+    const before = this.#documents;
+    return this.run(limits, async (page) => {
+      try {
+        return await operation(page);
+      } catch (error) {
+        if (LEFT.test(messageOf(error))) return undefined;
+        await sleep(NEWS_OF_LEAVING_MS);
+        if (this.#documents !== before) return undefined;
+        throw error;
+      }
+    });
+  }
+
   /**
    * Runs a script on the page's document; undefined where the page went elsewhere meanwhile. It runs in a world of its own, as an
    * extension's does: the page can neither see it nor change what it calls. (Puppeteer's `evaluate` runs in the page's world under
@@ -116,14 +139,7 @@ export class GuardedPage {
     script: (...given: A) => T,
     ...given: A
   ): Promise<T | undefined> {
-    return this.run(limits, async () => {
-      try {
-        return await this.#callFunction(script, given);
-      } catch (error) {
-        if (LEFT.test(messageOf(error))) return undefined;
-        throw error;
-      }
-    });
+    return this.runUnlessLeft(limits, () => this.#callFunction(script, given));
   }
 
   async #callFunction<T, A extends unknown[]>(script: (...given: A) => T, given: A): Promise<T> {

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { chmod, mkdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { abortError, messageOf, throwIfAborted } from '@online-cnclip/foundation';
 import type { Browser } from 'puppeteer-core';
 import { BrowserStartError } from './errors.ts';
@@ -32,6 +33,9 @@ export interface RunningBrowser {
 const START_TIMEOUT_MS = 30_000;
 /** For a browser to write its cookies and end; after that it is killed. */
 const CLOSE_TIMEOUT_MS = 5_000;
+/** For its helpers once it has ended; those that wait to be reaped count, and not every container has a reaper. */
+const HELPERS_END_MS = 1_000;
+const HELPERS_POLL_MS = 20;
 /** Above every wait of a profile: an answer that takes longer than this never comes. */
 const PROTOCOL_TIMEOUT_MS = 60_000;
 /** Features that call home or look for devices on the network. */
@@ -113,11 +117,15 @@ function argumentsOf({ found, identity, sandbox, onlyHost }: BrowserLaunch): str
 function watch(browser: Browser): RunningBrowser {
   const child = browser.process() as ChildProcess & { pid: number };
   let wanted = false;
-  const closed = new Promise<BrowserEnd>((resolve) => {
-    const ended = (code: number | null, signalName: NodeJS.Signals | null): void =>
-      resolve({ wanted, how: signalName ?? `status ${code}` });
-    if (child.exitCode !== null || child.signalCode !== null) ended(child.exitCode, child.signalCode);
-    else child.once('exit', ended);
+  const ended = new Promise<string>((resolve) => {
+    const tell = (code: number | null, signalName: NodeJS.Signals | null): void =>
+      resolve(signalName ?? `status ${code}`);
+    if (child.exitCode !== null || child.signalCode !== null) tell(child.exitCode, child.signalCode);
+    else child.once('exit', tell);
+  });
+  const closed = ended.then(async (how): Promise<BrowserEnd> => {
+    await endHelpers(child.pid);
+    return { wanted, how };
   });
   let closing: Promise<void> | undefined;
   const close = async (): Promise<void> => {
@@ -139,11 +147,17 @@ function watch(browser: Browser): RunningBrowser {
   };
 }
 
-/** Its helpers are in the same process group, of which it is the leader. */
-function killGroup(pid: number): void {
+/** They outlive the browser by moments in which they still write to its folder. */
+async function endHelpers(pid: number): Promise<void> {
+  const deadline = Date.now() + HELPERS_END_MS;
+  while (killGroup(pid) && Date.now() < deadline) await sleep(HELPERS_POLL_MS);
+}
+
+/** Its helpers are in the same process group, of which it is the leader. @returns false when none is left. */
+function killGroup(pid: number): boolean {
   try {
-    process.kill(-pid, 'SIGKILL');
+    return process.kill(-pid, 'SIGKILL');
   } catch {
-    // It ended meanwhile.
+    return false;
   }
 }

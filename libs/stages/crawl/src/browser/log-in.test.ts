@@ -65,6 +65,18 @@ test('a QR code is shown, scanned, confirmed, and the session outlives its brows
   await again.close();
 });
 
+test('a code that is confirmed before it could be photographed logs in all the same', async () => {
+  const eager = await openTestSession(shop);
+  const phone = setInterval(() => void shop.control('POST', 'phone'), 5);
+  try {
+    await eager.site.logIn({ onQrCode: () => undefined, onScanned: () => undefined, signal });
+    assert.equal(await eager.site.probe(signal), 'ready');
+  } finally {
+    clearInterval(phone);
+    await eager.remove();
+  }
+});
+
 test('codes that nobody scans are replaced three times, then the log-in ends', async () => {
   const patient = await openTestSession(shop, { waits: { qrLifetimeMs: 250 } });
   try {

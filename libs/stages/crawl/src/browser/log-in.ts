@@ -10,7 +10,6 @@ import {
   pause,
   type SitePage,
   takeScreenshot,
-  waitUntilShown,
 } from './site-page.ts';
 
 /** Shows QR codes until one of them is confirmed. Throws as {@link SiteBrowser.logIn} does. */
@@ -33,7 +32,8 @@ async function waitForScan(site: SitePage, attempt: number, options: LogInOption
   const { selectors, waits } = site.profile;
   const shownAt = Date.now();
   const png = await photographCode(site, signal);
-  if (png === undefined) return true;
+  // Somebody was faster than the camera.
+  if (png === undefined) return waitUntilLeft(site, signal);
   const expiresAt = shownAt + waits.qrLifetimeMs;
   options.onQrCode({ png, expiresAt, attempt });
   let scanned = false;
@@ -49,6 +49,17 @@ async function waitForScan(site: SitePage, attempt: number, options: LogInOption
   return hasLeft(site, signal);
 }
 
+/** @returns false where the page stays. */
+async function waitUntilLeft(site: SitePage, signal: AbortSignal): Promise<boolean> {
+  const { navigationMs, pollMs } = site.profile.waits;
+  const deadline = Date.now() + navigationMs;
+  while (!(await hasLeft(site, signal))) {
+    if (Date.now() >= deadline) return false;
+    await pause(pollMs, signal);
+  }
+  return true;
+}
+
 /** @throws ChallengeError; NavigationFailedError when the site refuses the page. */
 async function hasLeft(site: SitePage, signal: AbortSignal): Promise<boolean> {
   const state = documentState(site);
@@ -62,28 +73,42 @@ async function hasLeft(site: SitePage, signal: AbortSignal): Promise<boolean> {
 async function refreshCode(site: SitePage, signal: AbortSignal): Promise<void> {
   const { qrRefresh } = site.profile.selectors;
   if (qrRefresh !== undefined && (await isShown(site, qrRefresh, signal)))
-    await site.guarded.run({ timeoutMs: LOOK_TIMEOUT_MS, signal }, (page) => page.click(qrRefresh));
+    await site.guarded.runUnlessLeft({ timeoutMs: LOOK_TIMEOUT_MS, signal }, (page) => page.click(qrRefresh));
   else await goTo(site, site.profile.addresses.logIn, signal);
 }
 
-/** @returns undefined where the page was left before it showed a code. */
+/** @returns undefined where the page was left before the picture was taken. */
 async function photographCode(site: SitePage, signal: AbortSignal): Promise<Uint8Array | undefined> {
   const { guarded, profile } = site;
   const { qrCode, qrSwitch } = profile.selectors;
   const limits = { timeoutMs: LOOK_TIMEOUT_MS, signal };
   if (qrSwitch !== undefined && !(await isShown(site, qrCode, signal))) {
-    if (!(await waitUntilShown(site, qrSwitch, profile.waits.resultsMs, signal)))
-      throw new ProfileMismatchError('selectors.qrSwitch', qrSwitch, guarded.page.url());
-    if (await hasLeft(site, signal)) return undefined;
-    await guarded.run(limits, (page) => page.click(qrSwitch));
+    if (!(await waitForPart(site, 'qrSwitch', qrSwitch, signal))) return undefined;
+    await guarded.runUnlessLeft(limits, (page) => page.click(qrSwitch));
   }
-  if (!(await waitUntilShown(site, qrCode, profile.waits.resultsMs, signal))) {
-    if (await hasLeft(site, signal)) return undefined;
-    throw new ProfileMismatchError('selectors.qrCode', qrCode, guarded.page.url());
-  }
-  while (!(await guarded.inspect(limits, isLoaded, qrCode))) await pause(profile.waits.pollMs, signal);
-  return guarded.run(limits, async (page) => {
+  if (!(await waitForPart(site, 'qrCode', qrCode, signal))) return undefined;
+  while ((await guarded.inspect(limits, isLoaded, qrCode)) === false)
+    await pause(profile.waits.pollMs, signal);
+  return guarded.runUnlessLeft(limits, async (page) => {
     const element = await page.$(qrCode);
     return element === null ? undefined : element.screenshot({ type: 'png' });
   });
+}
+
+/** @returns false where the page was left. @throws ProfileMismatchError where it stays without that part. */
+async function waitForPart(
+  site: SitePage,
+  name: 'qrSwitch' | 'qrCode',
+  selector: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { pollMs, resultsMs } = site.profile.waits;
+  const deadline = Date.now() + resultsMs;
+  for (;;) {
+    if (await hasLeft(site, signal)) return false;
+    if (await isShown(site, selector, signal)) return true;
+    if (Date.now() >= deadline)
+      throw new ProfileMismatchError(`selectors.${name}`, selector, site.guarded.page.url());
+    await pause(pollMs, signal);
+  }
 }

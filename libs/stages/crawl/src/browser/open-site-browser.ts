@@ -135,7 +135,6 @@ class OpenSiteBrowser implements SiteBrowser {
   }
 
   async search(query: string, options: SearchOptions): Promise<SearchOutcome> {
-    if (query.trim() === '') throw new InvalidInputError('is empty', { place: 'query' });
     return searchSite(await this.#sitePage(options.signal), query, options);
   }
 

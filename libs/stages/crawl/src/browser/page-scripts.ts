@@ -2,6 +2,7 @@
 
 interface PageElement {
   readonly complete?: boolean;
+  readonly value?: string;
   matches(selector: string): boolean;
   querySelector(selector: string): PageElement | null;
   querySelectorAll(selector: string): Iterable<PageElement>;
@@ -80,4 +81,9 @@ export function scrollDown(): void {
 /** Whether the picture that a selector matches has loaded; true for anything that does not load. */
 export function isLoaded(selector: string): boolean {
   return document.querySelector(selector)?.complete ?? true;
+}
+
+/** The text in an input; undefined where there is none. */
+export function readBox(selector: string): string | undefined {
+  return document.querySelector(selector)?.value;
 }

@@ -1,3 +1,6 @@
+import type { Page } from 'puppeteer-core';
+import { NavigationFailedError } from './errors.ts';
+import { readBox } from './page-scripts.ts';
 import type { SitePage } from './site-page.ts';
 import { currentPlace, LOOK_TIMEOUT_MS, pause } from './site-page.ts';
 
@@ -9,11 +12,15 @@ export class InterruptedTyping extends Error {
   }
 }
 
+/** Times that a text is typed until the box holds it: keys are lost where a page is busy. */
+const TYPING_ATTEMPTS = 3;
+
 /**
- * Replaces what stands in a box by the text, key by key with a person's pauses, and presses Enter.
+ * Replaces what stands in a box by the text, key by key with a person's pauses, and presses Enter once the box holds it.
  * Before each click and key the page is looked at: a page that asks for a person gets neither.
  *
- * @throws InterruptedTyping when the site shows something else meanwhile.
+ * @param text without characters that are keys of their own: Enter, Tab.
+ * @throws InterruptedTyping when the site shows something else meanwhile; NavigationFailedError when the box does not take it.
  */
 export async function typeAndEnter(
   site: SitePage,
@@ -21,18 +28,36 @@ export async function typeAndEnter(
   text: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const limits = { timeoutMs: LOOK_TIMEOUT_MS, signal };
-  const { guarded, profile } = site;
-  const act = async (input: Parameters<typeof guarded.run<void>>[1]): Promise<void> => {
-    if ((await currentPlace(site, signal)) !== 'page') throw new InterruptedTyping();
-    await guarded.run(limits, input);
-    await pause(between(...profile.waits.keyDelayMs), signal);
-  };
+  for (let attempt = 1; ; attempt++) {
+    await typeInto(site, selector, text, signal);
+    const holds = await site.guarded.inspect({ timeoutMs: LOOK_TIMEOUT_MS, signal }, readBox, selector);
+    if (holds === text) break;
+    if (attempt === TYPING_ATTEMPTS)
+      throw new NavigationFailedError(
+        site.guarded.page.url(),
+        `the search box holds ${JSON.stringify(holds)} after ${JSON.stringify(text)} was typed`,
+      );
+  }
+  await act(site, signal, (page) => page.keyboard.press('Enter'));
+}
+
+async function typeInto(site: SitePage, selector: string, text: string, signal: AbortSignal): Promise<void> {
   // Three clicks mark the text that is there already.
-  await act((page) => page.click(selector, { count: 3 }));
-  await act((page) => page.keyboard.press('Backspace'));
-  for (const { segment } of graphemes.segment(text)) await act((page) => page.keyboard.type(segment));
-  await act((page) => page.keyboard.press('Enter'));
+  await act(site, signal, (page) => page.click(selector, { count: 3 }));
+  await act(site, signal, (page) => page.keyboard.press('Backspace'));
+  for (const { segment } of graphemes.segment(text))
+    await act(site, signal, (page) => page.keyboard.type(segment));
+}
+
+/** One click or key, and the pause after it. */
+async function act(site: SitePage, signal: AbortSignal, input: (page: Page) => Promise<void>): Promise<void> {
+  if ((await currentPlace(site, signal)) !== 'page') throw new InterruptedTyping();
+  const acted = await site.guarded.runUnlessLeft({ timeoutMs: LOOK_TIMEOUT_MS, signal }, async (page) => {
+    await input(page);
+    return true;
+  });
+  if (!acted) throw new InterruptedTyping();
+  await pause(between(...site.profile.waits.keyDelayMs), signal);
 }
 
 /** An emoji of several code points comes out of an input method at once. */

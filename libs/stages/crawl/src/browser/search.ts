@@ -1,3 +1,4 @@
+import { InvalidInputError } from '@online-cnclip/foundation';
 import { NavigationFailedError, ProfileMismatchError } from './errors.ts';
 import { type ResultPage, readResults, scrollDown } from './page-scripts.ts';
 import { InterruptedTyping, typeAndEnter } from './person.ts';
@@ -18,21 +19,31 @@ const MAX_ITEMS = 200;
 /** Scrolls in a row that brought nothing, until a page counts as read to its end; the first may have been too fast. */
 const FRUITLESS_SCROLLS = 1;
 
+/** What of a query can be typed: a line break would send it off, a tab would leave the box. @throws InvalidInputError */
+export function typeable(query: string): string {
+  const text = query.replace(/[\s\p{Cc}]+/gu, ' ').trim();
+  if (text === '')
+    throw new InvalidInputError(`${JSON.stringify(query)} holds nothing to search for`, { place: 'query' });
+  return text;
+}
+
 /** What the site answers to one query. Throws as {@link SiteBrowser.search} does. */
 export async function searchSite(
   site: SitePage,
   query: string,
   { wanted, signal }: SearchOptions,
 ): Promise<SearchOutcome> {
+  const text = typeable(query);
   try {
     const before = await openSearchBox(site, signal);
     if (before !== undefined) return before;
-    await submit(site, query, signal);
+    await submit(site, text, signal);
     return (await interruption(site, signal)) ?? (await readOutcome(site, wanted, signal));
   } catch (error) {
     if (error instanceof InterruptedTyping) {
       const outcome = await interruption(site, signal);
       if (outcome !== undefined) return outcome;
+      throw new NavigationFailedError(site.guarded.page.url(), error.message, error);
     }
     if (error instanceof ProfileMismatchError) return { kind: 'profile-mismatch', detail: error.message };
     throw error;
@@ -58,13 +69,13 @@ async function openSearchBox(site: SitePage, signal: AbortSignal): Promise<Searc
   throw new ProfileMismatchError('selectors.searchBox', searchBox, guarded.page.url());
 }
 
-async function submit(site: SitePage, query: string, signal: AbortSignal): Promise<void> {
+async function submit(site: SitePage, text: string, signal: AbortSignal): Promise<void> {
   const { guarded, profile } = site;
   const timeoutMs = profile.waits.navigationMs;
   const left = guarded.page.waitForNavigation({ waitUntil: 'domcontentloaded', timeout: 0 });
   // When typing fails, nobody waits for it any more.
   left.catch(() => undefined);
-  await typeAndEnter(site, profile.selectors.searchBox, query, signal);
+  await typeAndEnter(site, profile.selectors.searchBox, text, signal);
   await guarded.run({ timeoutMs, signal }, () => left);
 }
 

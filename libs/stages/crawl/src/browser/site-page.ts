@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { abortError } from '@online-cnclip/foundation';
+import { abortError, messageOf } from '@online-cnclip/foundation';
 import type { SiteProfile } from '../site/site-profile.ts';
 import type { GuardedPage } from './guarded-page.ts';
 import { findShown } from './page-scripts.ts';
@@ -22,15 +22,23 @@ export type DocumentState =
   | { readonly kind: 'rate-limited'; readonly status: number; readonly retryAfterMs?: number }
   | { readonly kind: 'error'; readonly status: number };
 
+/** What a navigation ends with that another one replaced. */
+const OVERTAKEN = 'net::ERR_ABORTED';
+
 /** Of an operation that only looks at the page: it answers at once or not at all. */
 export const LOOK_TIMEOUT_MS = 10_000;
 
+/** Asks for a page. Where the page that was left goes somewhere else at the same moment, that one may be shown instead. */
 export async function goTo({ guarded, profile }: SitePage, url: string, signal: AbortSignal): Promise<void> {
   const timeoutMs = profile.waits.navigationMs;
-  await guarded.run({ timeoutMs, signal }, (page) =>
-    // The guard's limit is the one that counts.
-    page.goto(url, { waitUntil: 'domcontentloaded', timeout: 0 }),
-  );
+  await guarded.run({ timeoutMs, signal }, async (page) => {
+    try {
+      // The guard's limit is the one that counts.
+      await page.goto(url, { waitUntil: 'domcontentloaded', timeout: 0 });
+    } catch (error) {
+      if (!messageOf(error).includes(OVERTAKEN)) throw error;
+    }
+  });
 }
 
 /** @throws NavigationFailedError when the browser shows that it could not reach the site. */
