@@ -107,6 +107,34 @@ describe('the page in a real browser', { skip, concurrency: false }, () => {
     await page.browserContext().close();
   });
 
+  test('an online run shows its curve, its gate’s verdict, and the model is rolled back', async () => {
+    const { trainer } = console_.fakes;
+    trainer.add('online-run', 40);
+    await until(() => trainer.watchers('online-run') === 1);
+    for (let step = 1; step <= 40; step++)
+      trainer.stepOnline('online-run', step, step === 7 ? undefined : 3 - step / 20);
+    const { page, complaints, capture } = await open('#/training/online-run');
+    await pointsOf(page, 39);
+    trainer.judge('online-run', 54.89, 46.2, false);
+    await page.waitForSelector('.gate [data-state=refused]');
+    assert.match(await textOf(page, '.gate'), /54\.89 %.*46\.20 %.*8\.69.*10%.*none/s);
+    await checkAccessibility(page);
+    await capture('online');
+
+    trainer.served = ['experiments/a.pt', 'experiments/b.pt'];
+    await page.goto(`${console_.origin}/#/overview`);
+    await page.waitForSelector('.panel button');
+    await page.click('.panel button');
+    await page.click('dialog[open] .danger');
+    await wait(
+      page,
+      `document.querySelector('.panel [role=status]').textContent.includes('experiments/a.pt')`,
+    );
+    assert.deepEqual(trainer.served, ['experiments/a.pt']);
+    assert.deepEqual(complaints, []);
+    await page.browserContext().close();
+  });
+
   test('a run is started from the form, by keys alone; what the trainer refuses is said', async () => {
     const { trainer } = console_.fakes;
     const { page, complaints } = await open('#/training');

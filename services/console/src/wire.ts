@@ -97,8 +97,31 @@ export interface RunView {
   /** Latest loss, learning rate and so on; null before the first report. */
   readonly latest: StepPoint | null;
   readonly validation: ValidationPoint | null;
+  /** What an online run's gate said; null before it was measured, and for other runs. */
+  readonly gate: GateView | null;
+  /** What an online run did in all, in the words of the contract; empty before its end, and for other runs. */
+  readonly online: Readonly<Record<string, string>>;
+  /** The checkpoint that the encoder was told to load; empty where none was. */
+  readonly servedCheckpoint: string;
   /** Options in the words of the contract, as text. */
   readonly options: Readonly<Record<string, string>>;
+}
+
+/** Whether adapted weights were good enough: mean recall on the gate set, in percent. */
+export interface GateView {
+  readonly passed: boolean;
+  readonly before: number | null;
+  readonly after: number | null;
+  /** Percentage points lost; below 0 where recall has risen. */
+  readonly drop: number;
+  /** As the run was told: percentage points, or a share with %; empty for any. */
+  readonly maxDrop: string;
+}
+
+/** The model that the encoder went back to, and the one that it left. */
+export interface RollBack {
+  readonly checkpointPath: string;
+  readonly replacedCheckpointPath: string;
 }
 
 export interface StepPoint {
@@ -141,6 +164,7 @@ export interface RunEvents {
   step: StepPoint;
   validation: ValidationPoint;
   checkpoint: CheckpointView;
+  gate: GateView;
   other: OtherRunEvent;
   /** What was kept so far; replaces everything the page has. `since` is the first step that was seen. */
   history: {

@@ -9,6 +9,8 @@ const TONES: Readonly<Record<string, string>> = {
   serving: 'good',
   ok: 'good',
   done: 'good',
+  passed: 'good',
+  refused: 'bad',
   running: 'active',
   starting: 'active',
   probing: 'active',

@@ -1,7 +1,7 @@
-import type { ModelView, Overview } from '../../src/wire.ts';
-import { get } from '../api.ts';
+import type { ModelView, Overview, RollBack } from '../../src/wire.ts';
+import { get, post } from '../api.ts';
 import { fill, h } from '../dom.ts';
-import { Notice } from '../feedback.ts';
+import { action, confirmed, Notice } from '../feedback.ts';
 import { dateTime, message, named } from '../language.ts';
 import { badge } from './badge.ts';
 import { repeat, type View } from './view.ts';
@@ -10,6 +10,8 @@ const INTERVAL_MS = 5_000;
 
 export const overviewView: View = ({ signal }) => {
   const notice = new Notice();
+  /** Of the button: the next look at the services leaves it alone. */
+  const failure = new Notice();
   const services = h('ul', { class: 'cards' });
   const model = h('dl', { class: 'options' });
   repeat(INTERVAL_MS, signal, async () => {
@@ -22,6 +24,13 @@ export const overviewView: View = ({ signal }) => {
       notice.error(error);
     }
   });
+  const rollBack = h('button', {}, message('rollBack'));
+  const rolled = h('p', { class: 'hint', role: 'status' });
+  action(rollBack, failure, async () => {
+    if (!(await confirmed(message('rollBackQuestion'), message('rollBack'), message('cancel')))) return;
+    const { checkpointPath } = await post<RollBack>('/api/model/roll-back', {}, signal);
+    fill(rolled, message('rolledBack', { path: checkpointPath }));
+  });
   return [
     notice.element,
     services,
@@ -30,6 +39,9 @@ export const overviewView: View = ({ signal }) => {
       { class: 'panel', 'aria-labelledby': 'model-title' },
       h('h2', { id: 'model-title' }, message('model')),
       model,
+      failure.element,
+      rolled,
+      h('div', { class: 'row' }, rollBack),
     ),
   ];
 };

@@ -27,6 +27,7 @@ class RunDetail {
   readonly #notice = new Notice();
   readonly #state = h('span', {});
   readonly #head = h('div', { class: 'run-head' });
+  readonly #online = h('div', { class: 'online' });
   readonly #live = h('span', { class: 'live', role: 'status' });
   readonly #stop = h('button', { class: 'danger', hidden: true }, message('stopRun'));
   readonly #checkpoints = h('tbody', {});
@@ -75,6 +76,7 @@ class RunDetail {
       ),
       this.#notice.element,
       this.#head,
+      this.#online,
       h('div', { class: 'charts' }, this.#loss.element, this.#recall.element, this.#rate.element),
       h('h3', {}, message('checkpoints')),
       h(
@@ -112,6 +114,7 @@ class RunDetail {
           this.#validations = upTo(this.#validations, point);
           this.#draw();
         },
+        gate: (gate) => this.#run && this.#showRun({ ...this.#run, gate }),
         checkpoint: () => void this.#loadCheckpoints(),
         other: (event) => this.#others.append(otherEvent(event)),
       },
@@ -135,6 +138,7 @@ class RunDetail {
         h('div', {}, h('dt', {}, name), h('dd', {}, value)),
       ),
     );
+    fill(this.#online, ...onlineParts(run));
     this.#showHead();
   }
 
@@ -205,6 +209,42 @@ class RunDetail {
   }
 }
 
+/** The gate's verdict and what online learning did in all; nothing for other runs. */
+function onlineParts({ gate, online, servedCheckpoint }: RunView): Child[] {
+  const percent = (value: number | null) => (value === null ? '–' : `${number(value, 2)} %`);
+  const facts = (pairs: readonly (readonly [string, string])[]) =>
+    h(
+      'dl',
+      { class: 'inline' },
+      ...pairs.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))),
+    );
+  const verdict =
+    gate &&
+    facts([
+      [message('gateBefore'), percent(gate.before)],
+      [message('gateAfter'), percent(gate.after)],
+      [message('gateDrop'), number(gate.drop, 2)],
+      [message('gateMaxDrop'), gate.maxDrop || message('any')],
+      [message('servedCheckpoint'), servedCheckpoint || message('none')],
+    ]);
+  const report = Object.entries(online);
+  return [
+    gate &&
+      h(
+        'section',
+        { class: 'panel gate', 'aria-label': message('gate') },
+        h(
+          'div',
+          { class: 'row' },
+          h('h3', {}, message('gate')),
+          badge('gate', gate.passed ? 'passed' : 'refused'),
+        ),
+        verdict,
+      ),
+    report.length > 0 && h('details', {}, h('summary', {}, message('onlineReport')), facts(report)),
+  ];
+}
+
 /** A resumed run does steps again: what it did before is replaced. */
 function upTo<P extends { readonly step: number }>(points: readonly P[], point: P): P[] {
   const last = points.at(-1);
@@ -228,7 +268,7 @@ function lossData(
   ];
 }
 
-/** An event that a later contract brought (a gate's verdict, say): its name and fields as they are. */
+/** An event that a later contract brought: its name and fields as they are. */
 function otherEvent({ name, at, fields }: OtherRunEvent): HTMLElement {
   const shown = Object.entries(fields).map(([key, value]) => {
     const number = Number(value);

@@ -2,10 +2,12 @@ import { messageOf } from '@online-cnclip/foundation';
 import type { FastifyInstance } from 'fastify';
 import { type Clients, SERVICE_NAMES, type ServiceName } from '../clients.ts';
 import { modelView } from '../views/search-view.ts';
-import type { ModelView, Overview, ServiceHealth } from '../wire.ts';
+import type { ModelView, Overview, RollBack, ServiceHealth } from '../wire.ts';
 
 /** What waits for the overview waits for the slowest service. */
 const TIMEOUT_MS = 3_000;
+/** The encoder reads, traces and prepares a model, which takes minutes for a large one on few cores. */
+const ROLL_BACK_TIMEOUT_MS = 10 * 60_000;
 
 export function overviewRoutes(app: FastifyInstance, clients: Clients): void {
   app.get('/api/overview', async (): Promise<Overview> => {
@@ -14,6 +16,12 @@ export function overviewRoutes(app: FastifyInstance, clients: Clients): void {
       loadedModel(clients),
     ]);
     return { services, model };
+  });
+
+  app.post('/api/model/roll-back', async (): Promise<RollBack> => {
+    const back = await clients.trainer.rollBackModel({}, { timeoutMs: ROLL_BACK_TIMEOUT_MS });
+    const { checkpointPath, replacedCheckpointPath } = back;
+    return { checkpointPath, replacedCheckpointPath };
   });
 }
 

@@ -68,6 +68,7 @@ export class RunFeed {
   #record({ name, data }: Change): void {
     if (name === 'run') this.#history.setRun(data);
     else if (name === 'step') this.#history.addStep(data);
+    else if (name === 'gate') this.#history.setRun({ ...this.#history.run, gate: data });
     else if (name === 'validation') this.#history.addValidation(data);
     else this.#history.addOther(name === 'other' ? data : checkpointEvent(data));
   }

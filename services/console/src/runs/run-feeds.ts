@@ -2,7 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TrainerClient } from '@online-cnclip/client';
 import { ListRunsRequest, type WatchRunResponse } from '@online-cnclip/contracts/trainer/v1';
 import { type Logger, messageOf } from '@online-cnclip/foundation';
-import { checkpointView, runView, stepPoint, validationPoint } from '../views/run-view.ts';
+import {
+  checkpointView,
+  gateView,
+  onlineStepPoint,
+  runView,
+  stepPoint,
+  validationPoint,
+} from '../views/run-view.ts';
 import { fieldsOf, timeOf } from '../views/scalars.ts';
 import type { RunView } from '../wire.ts';
 import { RunFeed } from './run-feed.ts';
@@ -103,11 +110,19 @@ function publishUpdate(feed: RunFeed, { time, event }: WatchRunResponse): void {
     case 'validation':
       feed.publish({ name: 'validation', data: validationPoint(event.value) });
       return;
+    case 'onlineStep': {
+      const point = onlineStepPoint(event.value);
+      if (point) feed.publish({ name: 'step', data: point });
+      return;
+    }
+    case 'gate':
+      feed.publish({ name: 'gate', data: gateView(event.value) });
+      return;
     case 'checkpoint':
       feed.publish({ name: 'checkpoint', data: checkpointView(event.value) });
       return;
     default: {
-      // What a later contract tells (a gate's verdict, say) is shown as it is.
+      // What a later contract tells is shown as it is.
       const later: { readonly $case: string; readonly value: object } = event;
       feed.publish({
         name: 'other',
@@ -130,5 +145,8 @@ const missing = (name: string): RunView => ({
   folder: '',
   latest: null,
   validation: null,
+  gate: null,
+  online: {},
+  servedCheckpoint: '',
   options: {},
 });

@@ -1,5 +1,7 @@
 import {
   Checkpoint,
+  GateReport,
+  OnlineStepReport,
   Run,
   type RunOptions,
   RunState,
@@ -28,6 +30,8 @@ interface FakeRun {
 /** A trainer whose runs do a step when the test says so. */
 export class FakeTrainer {
   readonly #runs = new Map<string, FakeRun>();
+  /** Checkpoints that the encoder was told to load, the latest last. */
+  served: string[] = [];
   /** Options of the runs that were started over the wire. */
   readonly started: RunOptions[] = [];
 
@@ -84,6 +88,43 @@ export class FakeTrainer {
     this.#tell(name, { $case: 'validation', value });
   }
 
+  /** A step of online learning; without a loss no query had an image. */
+  stepOnline(name: string, step: number, loss: number | undefined): void {
+    const total = this.#get(name).run.totalSteps;
+    const pairs = loss === undefined ? 0 : 60;
+    const value = OnlineStepReport.fromPartial({
+      ...{
+        step: BigInt(step),
+        totalSteps: total,
+        epoch: 1,
+        totalEpochs: 1,
+        queries: 64,
+        pairs,
+        replayed: pairs,
+      },
+      ...{ learningRate: 3e-4, stepSeconds: 0.5, etaSeconds: 1 },
+      ...(loss !== undefined && { loss }),
+    });
+    this.#change(name, { step: BigInt(step), latestOnlineStep: value });
+    this.#tell(name, { $case: 'onlineStep', value });
+  }
+
+  judge(name: string, before: number, after: number, passed: boolean): void {
+    const recall = (meanRecall: number) => ({ meanRecall, queries: 150n });
+    const value = GateReport.fromPartial({
+      ...{
+        before: recall(before),
+        after: recall(after),
+        drop: before - after,
+        maxDrop: '10%',
+        passed,
+        seconds: 2,
+      },
+    });
+    this.#change(name, { gate: value });
+    this.#tell(name, { $case: 'gate', value });
+  }
+
   save(name: string, step: number): void {
     const value = Checkpoint.fromPartial({
       path: `experiments/${name}/checkpoints/epoch1.pt`,
@@ -117,7 +158,13 @@ export class FakeTrainer {
       },
       watchRun: (request, { signal }) => this.#watch(request.name, signal),
       startAdaptation: unsupported,
-      rollBackModel: unsupported,
+      rollBackModel: async () => {
+        const [checkpointPath, replacedCheckpointPath] = this.served.slice(-2);
+        if (!checkpointPath || !replacedCheckpointPath)
+          throw new FailedPreconditionError('there is nothing to go back to', { place: 'model' });
+        this.served.pop();
+        return { checkpointPath, replacedCheckpointPath };
+      },
       buildDataset: unsupportedStream,
     };
   }

@@ -1,7 +1,13 @@
 import {
+  type AdaptationOptions,
   Augmentation,
   type Checkpoint,
+  type GateReport,
+  ImageSource,
   Loss,
+  type OnlineReport,
+  OnlineScope,
+  type OnlineStepReport,
   Optimizer,
   Precision,
   type Run,
@@ -10,7 +16,7 @@ import {
   type StepReport,
   type ValidationReport,
 } from '@online-cnclip/contracts/trainer/v1';
-import type { CheckpointView, RunStateName, RunView, StepPoint, ValidationPoint } from '../wire.ts';
+import type { CheckpointView, GateView, RunStateName, RunView, StepPoint, ValidationPoint } from '../wire.ts';
 import { enumName, fieldsOf, timeOf } from './scalars.ts';
 
 export function runView(run: Run): RunView {
@@ -25,9 +31,15 @@ export function runView(run: Run): RunView {
     endedAt: timeOf(run.endTime),
     error: run.error?.message ?? '',
     folder: run.folder,
-    latest: run.latestStep ? stepPoint(run.latestStep) : null,
+    latest: latestPoint(run),
     validation: run.latestValidation ? validationPoint(run.latestValidation) : null,
-    options: run.options ? optionsView(run.options) : {},
+    gate: run.gate ? gateView(run.gate) : null,
+    online: run.online ? onlineView(run.online) : {},
+    servedCheckpoint: run.servedCheckpoint,
+    options: {
+      ...(run.options && optionsView(run.options)),
+      ...(run.adaptation && adaptationView(run.adaptation)),
+    },
   };
 }
 
@@ -37,6 +49,27 @@ export const stepPoint = (report: StepReport): StepPoint => ({
   learningRate: report.learningRate,
   pairsPerSecond: report.pairsPerSecond,
   etaSeconds: report.etaSeconds,
+});
+
+/** A step on fetched images; null when no query had one, which leaves a gap in the curve. */
+export function onlineStepPoint(report: OnlineStepReport): StepPoint | null {
+  const { step, loss, learningRate, pairs, replayed, stepSeconds, etaSeconds } = report;
+  if (loss === undefined) return null;
+  const pairsPerSecond = stepSeconds > 0 ? (pairs + replayed) / stepSeconds : 0;
+  return { step: Number(step), loss, learningRate, pairsPerSecond, etaSeconds };
+}
+
+const latestPoint = ({ latestStep, latestOnlineStep }: Run): StepPoint | null => {
+  if (latestStep) return stepPoint(latestStep);
+  return latestOnlineStep ? onlineStepPoint(latestOnlineStep) : null;
+};
+
+export const gateView = ({ passed, before, after, drop, maxDrop }: GateReport): GateView => ({
+  passed,
+  before: before?.meanRecall ?? null,
+  after: after?.meanRecall ?? null,
+  drop,
+  maxDrop,
 });
 
 export const validationPoint = ({ step, epoch, loss, recall }: ValidationReport): ValidationPoint => ({
@@ -57,6 +90,31 @@ export const checkpointView = (checkpoint: Checkpoint): CheckpointView => ({
   savedAt: timeOf(checkpoint.saveTime),
 });
 
+function adaptationView({
+  loss,
+  optimizer,
+  onlineScope,
+  ...plain
+}: AdaptationOptions): Record<string, string> {
+  const enums = {
+    loss: enumName(Loss, 'LOSS_', loss),
+    optimizer: enumName(Optimizer, 'OPTIMIZER_', optimizer),
+    onlineScope: enumName(OnlineScope, 'ONLINE_SCOPE_', onlineScope),
+  };
+  return { ...fieldsOf(plain), ...known(enums) };
+}
+
+function onlineView({ scope, source, ...plain }: OnlineReport): Record<string, string> {
+  const enums = {
+    scope: enumName(OnlineScope, 'ONLINE_SCOPE_', scope),
+    source: enumName(ImageSource, 'IMAGE_SOURCE_', source),
+  };
+  return { ...known(enums), ...fieldsOf(plain) };
+}
+
+const known = (enums: Record<string, string>): Record<string, string> =>
+  Object.fromEntries(Object.entries(enums).filter(([, name]) => name !== 'unknown'));
+
 /** Options that later contracts add are shown too: only the enums need to be known. */
 function optionsView({
   loss,
@@ -71,6 +129,5 @@ function optionsView({
     augmentation: enumName(Augmentation, 'AUGMENTATION_', augmentation),
     precision: enumName(Precision, 'PRECISION_', precision),
   };
-  const known = Object.entries(enums).filter(([, name]) => name !== 'unknown');
-  return { ...fieldsOf(plain), ...Object.fromEntries(known) };
+  return { ...fieldsOf(plain), ...known(enums) };
 }
