@@ -18,7 +18,7 @@ import {
   sessionStatesOf,
 } from './messages.ts';
 
-/** Queries of one stream in work or answered and not yet read: enough for a batch, and 2.5 MB of images. */
+/** Queries of one stream in work or answered and not yet read: a batch, with some MB of images. */
 const MAX_STREAM_QUERIES = 128;
 
 const DEFAULT_FAILURES = 100;

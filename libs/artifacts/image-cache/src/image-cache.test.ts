@@ -8,7 +8,12 @@ import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { DataLossError, InvalidInputError, NotFoundError } from '@online-cnclip/foundation';
+import {
+  DataLossError,
+  FailedPreconditionError,
+  InvalidInputError,
+  NotFoundError,
+} from '@online-cnclip/foundation';
 import { open } from 'lmdb';
 import { StorageFullError } from './environment.ts';
 import { type ImageCache, openImageCache } from './image-cache.ts';
@@ -123,6 +128,19 @@ describe('image cache', () => {
     cache.put('杯子', { state: 'OK', images: [await makeImage(1)], wanted: 1 });
     await cache.close();
     cache = openImageCache(folder, { readOnly: true });
+    assert.equal(cache.images('杯子').length, 1);
+  });
+
+  it('is shared within a process, by whom writes and whom only reads', async () => {
+    const reader = openImageCache(folder, { readOnly: true });
+    cache.put('杯子', { state: 'OK', images: [await makeImage(1)], wanted: 1 });
+    assert.equal(reader.images('杯子').length, 1);
+    assert.throws(() => reader.put('杯子', { state: 'NO_RESULTS' }), FailedPreconditionError);
+    await cache.close();
+    assert.equal(reader.images('杯子').length, 1);
+    await reader.close();
+    await reader.close();
+    cache = openImageCache(folder);
     assert.equal(cache.images('杯子').length, 1);
   });
 

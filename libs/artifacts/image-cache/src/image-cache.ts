@@ -1,4 +1,4 @@
-import { InvalidInputError } from '@online-cnclip/foundation';
+import { FailedPreconditionError, InvalidInputError } from '@online-cnclip/foundation';
 import { type ByteDatabase, Environment } from './environment.ts';
 import {
   type CachedImage,
@@ -77,6 +77,7 @@ class LmdbImageCache implements ImageCache {
   readonly #images: ByteDatabase;
   readonly #failures: ByteDatabase;
   readonly #meta: ByteDatabase;
+  readonly #readOnly: boolean;
   readonly #now: () => Date;
   #closed = false;
 
@@ -90,6 +91,7 @@ class LmdbImageCache implements ImageCache {
     this.#images = this.#environment.database(IMAGES);
     this.#failures = this.#environment.database(FAILURES);
     this.#meta = this.#environment.database(META);
+    this.#readOnly = readOnly;
     this.#now = now;
   }
 
@@ -110,6 +112,8 @@ class LmdbImageCache implements ImageCache {
   put(query: string, outcome: QueryOutcome): CachedQuery {
     const normalized = requireQuery(query);
     requireOutcome(outcome);
+    // The environment itself may be shared with somebody who writes.
+    if (this.#readOnly) throw new FailedPreconditionError('the cache is open for reading only');
     const key = cacheKey(normalized);
     return this.#environment.write(() => {
       const before = this.#read(key);

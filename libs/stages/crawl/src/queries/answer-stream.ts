@@ -18,43 +18,95 @@ export async function* answerStream<Request, Answer>(
   work: (request: Request) => Promise<Answer>,
   { maxInFlight, stop }: AnswerStreamOptions,
 ): AsyncGenerator<Answer> {
-  const source = requests[Symbol.asyncIterator]();
-  const stopped = new Promise<'stopped'>((resolve) => {
-    stop.addEventListener('abort', () => resolve('stopped'), { once: true });
-    if (stop.aborted) resolve('stopped');
-  });
-  const inFlight = new Map<number, Promise<{ key: number; answer: Answer }>>();
-  let reading: Promise<IteratorResult<Request>> | undefined;
-  let key = 0;
-  let ended = false;
+  const flight = new Flight(requests[Symbol.asyncIterator](), work);
+  stop.addEventListener('abort', flight.announce);
   try {
     for (;;) {
-      if (!ended && !stop.aborted && inFlight.size < maxInFlight) reading ??= source.next();
-      if (ended && inFlight.size === 0) return;
-      if (stop.aborted && inFlight.size === 0) throw abortError(stop);
-      const read = stop.aborted || ended ? undefined : reading;
-      const event = await Promise.race([...inFlight.values(), ...(read ? [read, stopped] : [])]);
-      if (event === 'stopped') continue;
-      if ('key' in event) {
-        inFlight.delete(event.key);
-        yield event.answer;
+      const answer = flight.takeAnswer();
+      if (answer) {
+        yield answer.value;
         continue;
       }
-      reading = undefined;
-      if (event.done) ended = true;
-      else {
-        key += 1;
-        const own = key;
-        inFlight.set(
-          own,
-          work(event.value).then((answer) => ({ key: own, answer })),
-        );
-      }
+      if (flight.size === 0 && flight.isEnded) return;
+      if (flight.size === 0 && stop.aborted) throw abortError(stop);
+      if (!stop.aborted && flight.size < maxInFlight) flight.read();
+      await flight.change;
     }
   } finally {
-    for (const work of inFlight.values()) work.catch(() => {});
-    reading?.catch(() => {});
-    // Not awaited: a source that waits for a message would hold the end up.
-    void source.return?.();
+    stop.removeEventListener('abort', flight.announce);
+    flight.leave();
+  }
+}
+
+/** The requests that were read and whose answers were not taken. */
+class Flight<Request, Answer> {
+  readonly #source: AsyncIterator<Request>;
+  readonly #work: (request: Request) => Promise<Answer>;
+  readonly #answers: { readonly value: Answer }[] = [];
+  #isReading = false;
+  #failure: { readonly error: unknown } | undefined;
+  // A new one for each change: waiting again and again for one promise of the whole stream would grow without end.
+  #changed = Promise.withResolvers<void>();
+  size = 0;
+  isEnded = false;
+
+  constructor(source: AsyncIterator<Request>, work: (request: Request) => Promise<Answer>) {
+    this.#source = source;
+    this.#work = work;
+  }
+
+  get change(): Promise<void> {
+    return this.#changed.promise;
+  }
+
+  /** @throws what reading or working has thrown. */
+  takeAnswer(): { readonly value: Answer } | undefined {
+    if (this.#failure) throw this.#failure.error;
+    const answer = this.#answers.shift();
+    if (answer) this.size -= 1;
+    return answer;
+  }
+
+  /** One more request, unless one is being read or there are no more. */
+  read(): void {
+    if (this.#isReading || this.isEnded) return;
+    this.#isReading = true;
+    this.#source
+      .next()
+      .then(
+        (next) => {
+          if (next.done) this.isEnded = true;
+          else this.#begin(next.value);
+        },
+        (error: unknown) => this.#fail(error),
+      )
+      .finally(() => {
+        this.#isReading = false;
+        this.announce();
+      });
+  }
+
+  /** Whatever is not answered goes on by itself. Not awaited: a source that waits for a message would hold the end up. */
+  leave(): void {
+    void this.#source.return?.();
+  }
+
+  readonly announce = (): void => {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers<void>();
+  };
+
+  #begin(request: Request): void {
+    this.size += 1;
+    this.#work(request)
+      .then(
+        (value) => void this.#answers.push({ value }),
+        (error: unknown) => this.#fail(error),
+      )
+      .finally(this.announce);
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
   }
 }

@@ -33,6 +33,9 @@ const MAX_ATTEMPTS = 4;
 const FAILED_RETRY_MS = 60_000;
 const MAX_FAILED_RETRY_MS = 86_400_000;
 
+/** A site that asks for more says that it wants nobody; it is asked again the next day. */
+const MAX_REST_MS = 86_400_000;
+
 /** Queries accepted at once, of all clients; further ones wait. */
 const MAX_ACCEPTED = 1_024;
 
@@ -275,7 +278,8 @@ export class Crawl {
   }
 
   readonly #restMs = (retryAfterMs: number | undefined): number => {
-    const restMs = retryAfterMs ?? backoffOf(this.#options.backoffMs, this.#rests);
+    const asked = retryAfterMs ?? backoffOf(this.#options.backoffMs, this.#rests);
+    const restMs = Math.min(asked, MAX_REST_MS);
     this.#rests += 1;
     return restMs;
   };

@@ -3039,8 +3039,8 @@ export const CrawlerServiceService = {
     responseDeserialize: (value: Buffer): ListSessionsResponse => ListSessionsResponse.decode(value),
   },
   /**
-   * Says that a person has dealt with a parked session's challenge; the session is probed and comes back or stays parked.
-   * FAILED_PRECONDITION when it is not parked.
+   * Says that a person is looking after a session: a parked or suspect one is probed, and comes back or stays as it is; an
+   * expired one logs in again (watch it for the QR code). FAILED_PRECONDITION when it is none of these.
    */
   resolveChallenge: {
     path: "/onlinecnclip.crawler.v1.CrawlerService/ResolveChallenge" as const,
@@ -3132,8 +3132,8 @@ export interface CrawlerServiceServer extends UntypedServiceImplementation {
   /** Every session that is not retired. */
   listSessions: handleUnaryCall<ListSessionsRequest, ListSessionsResponse>;
   /**
-   * Says that a person has dealt with a parked session's challenge; the session is probed and comes back or stays parked.
-   * FAILED_PRECONDITION when it is not parked.
+   * Says that a person is looking after a session: a parked or suspect one is probed, and comes back or stays as it is; an
+   * expired one logs in again (watch it for the QR code). FAILED_PRECONDITION when it is none of these.
    */
   resolveChallenge: handleUnaryCall<ResolveChallengeRequest, ResolveChallengeResponse>;
   /** Ends a session for good and deletes its cookies. NOT_FOUND when there is no such session. */
@@ -3200,8 +3200,8 @@ export interface CrawlerServiceClient extends Client {
     callback: (error: ServiceError | null, response: ListSessionsResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Says that a person has dealt with a parked session's challenge; the session is probed and comes back or stays parked.
-   * FAILED_PRECONDITION when it is not parked.
+   * Says that a person is looking after a session: a parked or suspect one is probed, and comes back or stays as it is; an
+   * expired one logs in again (watch it for the QR code). FAILED_PRECONDITION when it is none of these.
    */
   resolveChallenge(
     request: ResolveChallengeRequest,
