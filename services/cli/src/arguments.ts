@@ -1,3 +1,4 @@
+import { flagOf } from '@online-cnclip/foundation';
 import {
   DEVICES,
   type Device,
@@ -6,6 +7,7 @@ import {
   type RuntimeName,
 } from '@online-cnclip/runtime';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { z } from 'zod';
 
 // Values of options, checked where they are read: commander names the option, these say what is wrong.
 
@@ -44,6 +46,15 @@ export function countOption(
 ): void {
   const option = new Option(flags, description).argParser(wholeNumber(least, most));
   command.addOption(initial === undefined ? option : option.default(initial));
+}
+
+/** An option as its schema describes it. Its values are the schema's business, which names the option. */
+export function schemaOption(name: string, schema: z.ZodType): Option {
+  const { data: initial } = schema.safeParse(undefined);
+  const description = schema.description ?? '';
+  if (typeof initial === 'boolean') return new Option(flagOf(name), description);
+  const shown = initial === undefined || initial === null ? '' : ` [${initial}]`;
+  return new Option(`${flagOf(name)} <value>`, description + shown);
 }
 
 /** The number of threads to compute with. */

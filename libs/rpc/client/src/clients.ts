@@ -53,6 +53,10 @@ export function createTrainerClient(
   address: string,
   options: ClientOptions<typeof TrainerServiceService> = {},
 ): TrainerClient {
-  const methodTimeoutsMs = { stopRun: STOP_RUN_TIMEOUT_MS, ...options.methodTimeoutsMs };
+  const methodTimeoutsMs = {
+    stopRun: STOP_RUN_TIMEOUT_MS,
+    rollBackModel: LOAD_MODEL_TIMEOUT_MS,
+    ...options.methodTimeoutsMs,
+  };
   return createServiceClient(TrainerServiceService, address, { ...options, methodTimeoutsMs });
 }

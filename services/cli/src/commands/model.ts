@@ -1,3 +1,4 @@
+import { createTrainerClient } from '@online-cnclip/client';
 import { sizeOf } from '@online-cnclip/foundation';
 import {
   bufferNames,
@@ -10,6 +11,7 @@ import {
 } from '@online-cnclip/network';
 import type { Command } from 'commander';
 import type { CliContext } from '../context.ts';
+import { addressOption, withClient } from '../services.ts';
 
 export function configure(command: Command, context: CliContext): void {
   command
@@ -18,6 +20,18 @@ export function configure(command: Command, context: CliContext): void {
     .action(() => {
       for (const line of [...visionTable(), '', ...textTable()]) context.print(line);
     });
+  const rollback = command
+    .command('rollback')
+    .description('Has the encoder serve what it served before the trainer gave it an adapted checkpoint.');
+  addressOption(rollback, 'trainer').action(async ({ address }: { readonly address: string }) => {
+    const signal = context.stopSignal();
+    const { checkpointPath, replacedCheckpointPath } = await withClient(
+      createTrainerClient,
+      address,
+      (trainer) => trainer.rollBackModel({}, { signal }),
+    );
+    context.print(`${checkpointPath} is served again, in the place of ${replacedCheckpointPath}`);
+  });
 }
 
 const [anyVision] = Object.values(VISION_PRESETS) as [VisionConfig];

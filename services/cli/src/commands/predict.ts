@@ -10,10 +10,22 @@ import {
   singleFiles,
 } from '@online-cnclip/retrieval';
 import type { Command } from 'commander';
-import { countOption, numberList } from '../arguments.ts';
+import {
+  countOption,
+  numberList,
+  type RuntimeOptions,
+  runtimeOptions,
+  takeRuntimeOptions,
+} from '../arguments.ts';
 import type { CliContext } from '../context.ts';
 import { addSplitOptions, requirePath, type SplitOptions } from '../data-path.ts';
 import type { ProgressTask } from '../progress.ts';
+import {
+  adaptForPrediction,
+  addOnlineOptions,
+  type OnlineGiven,
+  refuseOnlineOptions,
+} from './predict-online.ts';
 
 interface CommonOptions extends SplitOptions {
   readonly imageFeats?: string;
@@ -23,7 +35,7 @@ interface CommonOptions extends SplitOptions {
   readonly topK: number;
 }
 
-interface SingleOptions extends CommonOptions {
+interface SingleOptions extends CommonOptions, Omit<OnlineGiven, keyof SplitOptions> {
   readonly model: number;
 }
 
@@ -42,13 +54,18 @@ export function configure(command: Command, context: CliContext): void {
   const single = command
     .command('single')
     .description(
-      "Ranks the gallery for every query by one model's features, as make_topk_predictions.py does.",
+      "Ranks the gallery for every query by one model's features, as make_topk_predictions.py does. With --online-learning the model " +
+        'first adapts to the queries, and the features are those of the adapted one.',
     );
   addCommonOptions(single, context);
   countOption(single, '--model <n>', "ours: the model's number in an ensemble, which names its files", {
     initial: 1,
   });
-  single.action((options: SingleOptions) => predictOne(options, context));
+  addOnlineOptions(single);
+  runtimeOptions(single);
+  single.action((checkpoint: string | undefined, options: SingleOptions & RuntimeOptions) =>
+    predictOne(checkpoint, options, context),
+  );
 
   addEnsemble(
     command,
@@ -90,7 +107,12 @@ function addCommonOptions(command: Command, context: CliContext): void {
   addSplitOptions(command, context);
 }
 
-async function predictOne(options: SingleOptions, context: CliContext): Promise<void> {
+async function predictOne(
+  checkpoint: string | undefined,
+  given: SingleOptions & RuntimeOptions,
+  context: CliContext,
+): Promise<void> {
+  const [runtime, options] = takeRuntimeOptions<SingleOptions>(given);
   const { dataPath, model, topK } = options;
   const known = dataPath === undefined ? undefined : singleFiles(dataPath, model, options);
   const scoreMatrix = options.scoreMatrix ?? known?.scoreMatrix;
@@ -100,6 +122,8 @@ async function predictOne(options: SingleOptions, context: CliContext): Promise<
     predictions: requirePath(options.output, known?.predictions, '--output'),
     scoreMatrix: scoreMatrix === NO_MATRIX ? undefined : scoreMatrix,
   };
+  if (!options.onlineLearning) refuseOnlineOptions(checkpoint, options);
+  else if ((await adaptForPrediction(checkpoint, options, files, runtime, context)) === 'stopped') return;
   await report(files, context, (hooks) => predictSingle({ ...files, topK, ...hooks }));
 }
 

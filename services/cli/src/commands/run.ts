@@ -10,6 +10,7 @@ import {
 import { CancelledError } from '@online-cnclip/foundation';
 import type { Command } from 'commander';
 import type { CliContext } from '../context.ts';
+import { gateText, onlineLines, onlineStepText } from '../online-report.ts';
 import type { ProgressTask } from '../progress.ts';
 import { addressOption, withClient } from '../services.ts';
 
@@ -96,10 +97,17 @@ class RunView {
       this.#task.update(Number(event.value.step), stepText(event.value), event.value.etaSeconds);
       return;
     }
+    if (event?.$case === 'onlineStep') {
+      this.#task ??= progress.start('online steps', Number(event.value.totalSteps));
+      this.#task.update(Number(event.value.step), onlineStepText(event.value), event.value.etaSeconds);
+      return;
+    }
+    if (event?.$case === 'gate') progress.note(gateText(event.value));
     if (event?.$case === 'run') {
       this.run = event.value;
       this.end();
       print(describeRun(event.value));
+      for (const line of onlineLines(event.value)) print(line);
     }
     if (event?.$case === 'validation') progress.note(validationText(event.value));
     if (event?.$case === 'checkpoint') progress.note(`saved ${event.value.path}`);

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
 import { recallFromFeatures } from '@online-cnclip/evaluation';
-import { flagOf } from '@online-cnclip/foundation';
 import { openRuntime } from '@online-cnclip/runtime';
 import {
   checkTrainingInputs,
@@ -13,8 +12,8 @@ import {
   train,
   trainingOptionSchemas,
 } from '@online-cnclip/training';
-import { type Command, Option } from 'commander';
-import { type RuntimeOptions, runtimeOptions, takeRuntimeOptions } from '../arguments.ts';
+import type { Command } from 'commander';
+import { type RuntimeOptions, runtimeOptions, schemaOption, takeRuntimeOptions } from '../arguments.ts';
 import type { CliContext } from '../context.ts';
 import { addDataPathOptions, type DataPathOptions, datasetFolder, requirePath } from '../data-path.ts';
 import type { Progress, ProgressTask } from '../progress.ts';
@@ -26,20 +25,11 @@ export function configure(command: Command, context: CliContext): void {
     "Trains a model with the research code's options. Ctrl-C finishes the step in hand and saves; the same command then goes on " +
       'from there. Ctrl-C again ends it at once.',
   );
-  for (const name of TRAINING_OPTION_NAMES) command.addOption(optionOf(name));
+  for (const name of TRAINING_OPTION_NAMES)
+    command.addOption(schemaOption(name, trainingOptionSchemas[name]));
   addDataPathOptions(command, context);
   runtimeOptions(command);
   command.action((given: Given & RuntimeOptions) => runTraining(given, context));
-}
-
-/** An option as its schema describes it. Its values are the schema's business, which names the option. */
-function optionOf(name: (typeof TRAINING_OPTION_NAMES)[number]): Option {
-  const schema = trainingOptionSchemas[name];
-  const { data: initial } = schema.safeParse(undefined);
-  const description = schema.description ?? '';
-  if (typeof initial === 'boolean') return new Option(flagOf(name), description);
-  const shown = initial === undefined || initial === null ? '' : ` [${initial}]`;
-  return new Option(`${flagOf(name)} <value>`, description + shown);
 }
 
 async function runTraining(given: Given & RuntimeOptions, context: CliContext): Promise<void> {
