@@ -32,6 +32,8 @@ export const MESSAGES = {
   model: ['Model', '模型'],
   noModel: ['none loaded', '未加载'],
   fingerprint: ['Fingerprint', '指纹'],
+  indexModel: ['Index made with', '索引所用模型'],
+  notKnown: ['not known', '未知'],
   items: ['Items', '条目数'],
   took: ['Took', '用时'],
   found: ['{count} results for {what}', '“{what}”有 {count} 个结果'],

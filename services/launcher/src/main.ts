@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ApplicationError, abortError, CancelledError, InvalidInputError } from '@online-cnclip/foundation';
+import { consoleDefinition, formatConsole } from './console.ts';
 import { FOLDER_INDEX, HELD_OUT_INDEXES } from './galleries.ts';
 import { runMainJob } from './main-job/main-job.ts';
 import { type LauncherOptions, parseLauncherOptions, USAGE } from './options.ts';
@@ -37,7 +38,10 @@ async function launch(options: LauncherOptions, signal: AbortSignal): Promise<nu
   const dataFolder = join(options.folder, 'data');
   progress.note('starting the services');
   const supervisor = await startServices(
-    serviceDefinitions(root, dataFolder, options.portBase),
+    [
+      ...serviceDefinitions(root, dataFolder, options.portBase),
+      consoleDefinition(root, dataFolder, options.portBase),
+    ],
     { logFolder: join(options.folder, 'logs'), environment: process.env },
     signal,
   );
@@ -71,7 +75,7 @@ async function doMainJob(
 
 /** Until a signal comes, which is a good end, or a service ends by itself, which is not. */
 async function stayUp({ services, failure }: Supervisor, index: string, signal: AbortSignal): Promise<void> {
-  progress.note(`${formatAddresses(services, index)}\nCtrl-C stops everything`);
+  progress.note(`${formatAddresses(services, index)}\n${formatConsole(services)}\nCtrl-C stops everything`);
   const ended = AbortSignal.any([signal, failure]);
   // The timer keeps the process alive: nothing else may be pending.
   const timer = setInterval(() => undefined, KEEP_ALIVE_MS);

@@ -250,6 +250,11 @@ class SearchPage {
     const facts: [string, string, (string | undefined)?][] = [
       [message('model'), model?.checkpointPath || message('noModel')],
       [message('fingerprint'), model?.fingerprint.slice(0, FINGERPRINT_SHOWN) ?? '–', model?.fingerprint],
+      [
+        message('indexModel'),
+        index?.modelFingerprint.slice(0, FINGERPRINT_SHOWN) || message('notKnown'),
+        index?.modelFingerprint,
+      ],
       [message('items'), index ? number(Number(index.items)) : '–'],
     ];
     if (milliseconds !== undefined) facts.push([message('took'), `${number(milliseconds)} ms`]);
