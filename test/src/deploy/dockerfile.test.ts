@@ -10,6 +10,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 const path = join(root, 'deploy/docker/Dockerfile');
 const SERVICES = ['encoder', 'trainer', 'ranker', 'crawler', 'console'];
 const GPU_TARGETS = ['trainer-gpu'];
+const CLI_TARGETS = ['cli', 'cli-gpu'];
 /** The image's user called node. */
 const NON_ROOT = '1000:1000';
 
@@ -49,11 +50,11 @@ function lineage({ from, instructions }: Stage): Stage['instructions'] {
 const argumentsOf = (instruction: { getArguments(): { getValue(): string }[] }): string[] =>
   instruction.getArguments().map((argument) => argument.getValue());
 
-test('there is a target for every service, and for the trainer on GPU', () => {
+test('there is a target for every service and the command line, and for what trains on GPU', () => {
   const services = globSync('services/*/src/telemetry.ts', { cwd: root }).map((file) => file.split('/')[1]);
   assert.deepEqual(services.sort(), [...SERVICES].sort());
   const targets = stages.map(({ name }) => name);
-  for (const name of [...SERVICES, ...GPU_TARGETS]) assert.ok(targets.includes(name), name);
+  for (const name of [...SERVICES, ...GPU_TARGETS, ...CLI_TARGETS]) assert.ok(targets.includes(name), name);
   assert.equal(new Set(targets).size, targets.length);
 });
 
@@ -109,6 +110,15 @@ for (const service of [...SERVICES, ...GPU_TARGETS])
     assert.match(last(Healthcheck)?.getArgumentsContent() ?? '', new RegExp(`health\\.mjs", "${port}"`));
     const exposed = instructions.filter((one) => one.getKeyword() === 'EXPOSE').flatMap(argumentsOf);
     assert.equal(exposed[0], port);
+  });
+
+for (const target of CLI_TARGETS)
+  test(`${target} is the command line, not as root`, () => {
+    const instructions = lineage(stageOf(target));
+    const last = (keyword: string) => instructions.filter((one) => one.getKeyword() === keyword).at(-1);
+    assert.equal(last('USER')?.getArgumentsContent(), NON_ROOT);
+    assert.equal(last('ENTRYPOINT')?.getArgumentsContent(), '["node", "/app/services/cli/bin/cnclip.mjs"]');
+    assert.ok(existsSync(join(root, 'services/cli/bin/cnclip.mjs')));
   });
 
 test('the build context is what is listed, and the lists have what the scripts read', () => {

@@ -1,14 +1,14 @@
 // The manifests against a real API server, controllers and scheduler, on nodes that are nothing but objects.
 import assert from 'node:assert/strict';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { controlPlaneOrSkip } from './control-plane/binary.ts';
 import { type ControlPlane, startControlPlane } from './control-plane/control-plane.ts';
 import { addNodes, addVolumes, runFakeKubelets } from './fake-nodes.ts';
 import type { List, Pod } from './objects.ts';
-import { NAMESPACE, OVERLAYS, overlayPath, render, root } from './overlays.ts';
+import { NAMESPACE, OVERLAYS, overlayPath, RUNS, render, root, runPath } from './overlays.ts';
 
 const GPUS_PER_NODE = 8;
 const GPU_NODES = ['gpu-0', 'gpu-1'];
@@ -65,13 +65,16 @@ suite('Kubernetes', { skip }, () => {
       return pods;
     });
 
-  for (const overlay of OVERLAYS)
-    test(`the API server takes overlay ${overlay} without a warning`, async () => {
+  const paths = [...OVERLAYS.map(overlayPath), ...RUNS.map(runPath)];
+  for (const folder of paths)
+    test(`the API server takes ${relative(root, folder)} without a warning`, async () => {
+      const applied = (await render(plane.kubectl, folder)).length;
       const { stdout, stderr } = await plane.kubectl.run([
-        ...['apply', '--dry-run=server', '--kustomize', overlayPath(overlay)],
+        ...['apply', '--dry-run=server', '--kustomize', folder],
       ]);
       assert.equal(stderr, '');
-      assert.ok(stdout.split('\n').filter((line) => line.endsWith('(server dry run)')).length > 20, stdout);
+      const lines = stdout.split('\n').filter((line) => line.endsWith('(server dry run)'));
+      assert.equal(lines.length, applied, stdout);
     });
 
   test('the dry run sees a wrong value, an unknown field and a pod with too many rights', async () => {
@@ -118,6 +121,22 @@ suite('Kubernetes', { skip }, () => {
       const names = slices.flatMap(({ endpoints }) => endpoints.map(({ targetRef }) => targetRef.name));
       assert.deepEqual(names, ['trainer-0']);
     });
+  });
+
+  test('a run as a Job has a pod for each rank, each with a GPU of its own beside the trainers', async () => {
+    await plane.kubectl.run(['apply', '--kustomize', runPath('gpu')]);
+    await until('8 replicas bound', async () => {
+      const replicas = await podsOf('train');
+      assert.equal(replicas.filter((pod) => GPU_NODES.includes(nodeOf(pod))).length, 8);
+      assertGpusSuffice([...replicas, ...(await podsOf('trainer'))]);
+      const index = 'batch.kubernetes.io/job-completion-index';
+      const ranks = replicas.map(({ metadata, spec }) => [
+        ...[spec.hostname, spec.subdomain, metadata.labels?.[index]],
+      ]);
+      const expected = replicas.map((_, i) => [`train-${i}`, 'train', String(i)]);
+      assert.deepEqual(ranks.sort(), expected);
+    });
+    await plane.kubectl.run(['delete', '--kustomize', runPath('gpu'), '--wait=false']);
   });
 
   test('all GPUs can be taken; one replica more stays pending and says why', async () => {

@@ -1,14 +1,24 @@
 // What the overlays say, compared with what they speak of: the services' settings, ports, metrics and version.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { Telemetry } from '@online-cnclip/service-kit';
 import { controlPlaneOrSkip } from './control-plane/binary.ts';
 import { Kubectl } from './control-plane/kubectl.ts';
-import type { Container, Manifest, Workload } from './objects.ts';
-import { OVERLAYS, overlayPath, render, root, variableOf, workloadOf, workloadsOf } from './overlays.ts';
+import type { Container, Manifest, PodSpec, Workload } from './objects.ts';
+import {
+  OVERLAYS,
+  overlayPath,
+  RUNS,
+  render,
+  root,
+  runPath,
+  variableOf,
+  workloadOf,
+  workloadsOf,
+} from './overlays.ts';
 
 const SERVICES = ['console', 'crawler', 'encoder', 'ranker', 'trainer'];
 /** As torchrun names them. */
@@ -22,6 +32,10 @@ suite('manifests', { skip }, async () => {
   for (const overlay of OVERLAYS) {
     const manifests = await render(kubectl, overlayPath(overlay));
     suite(overlay, () => testOverlay(manifests, overlay));
+  }
+  for (const run of RUNS) {
+    const manifests = await render(kubectl, runPath(run));
+    suite(`train/${run}`, () => testRun(manifests, run));
   }
 });
 
@@ -116,6 +130,37 @@ function testOverlay(manifests: readonly Manifest[], overlay: string): void {
       own.filter((name) => !shownBases.has(name)),
       [],
     );
+  });
+}
+
+interface JobSpec {
+  readonly completions: number;
+  readonly parallelism: number;
+  readonly template: { readonly spec: PodSpec };
+}
+
+function testRun(manifests: readonly Manifest[], run: string): void {
+  const job = manifests.find(({ kind }) => kind === 'Job') ?? assert.fail('no Job');
+  const { completions, parallelism, template } = job.spec as JobSpec;
+  const [container] = template.spec.containers;
+
+  test('all replicas run at once, and WORLD_SIZE is their number', () => {
+    assert.equal(parallelism, completions);
+    const env = new Map(container?.env?.map(({ name, value }) => [name, value]));
+    assert.equal(env.get('WORLD_SIZE'), String(completions));
+    assert.deepEqual([...env.keys()].sort(), RANK_VARIABLES);
+    assert.equal(env.get('MASTER_ADDR'), 'train-0.train');
+    assert.equal(container?.image, `online-cnclip/cli${run === 'gpu' ? '-gpu' : ''}:${version}`);
+  });
+
+  test('the command line knows its arguments', () => {
+    const cli = join(root, 'services/cli/bin/cnclip.mjs');
+    const data = join(root, 'var/no-such-data');
+    const args = (container?.args ?? []).map((arg) => arg.replace(/\/data\b/, data));
+    const { status, stderr } = spawnSync(process.execPath, [cli, ...args], { encoding: 'utf8' });
+    assert.notEqual(status, 0);
+    // It gets as far as looking for the data.
+    assert.match(stderr, /no-such-data/);
   });
 }
 

@@ -4,11 +4,11 @@ import { suite, test } from 'node:test';
 import { controlPlaneOrSkip } from './control-plane/binary.ts';
 import { Kubectl } from './control-plane/kubectl.ts';
 import { type Endpoint, networkOf, type Port } from './network.ts';
-import { NAMESPACE, overlayPath, render, workloadOf } from './overlays.ts';
+import { NAMESPACE, overlayPath, render, runPath, workloadOf } from './overlays.ts';
 
 const SERVICES = ['encoder', 'trainer', 'ranker', 'crawler', 'console'] as const;
 type Service = (typeof SERVICES)[number];
-type Place = Service | 'client' | 'stranger' | 'prometheus';
+type Place = Service | 'train' | 'client' | 'stranger' | 'prometheus';
 
 /** The arrows of docs/deployment.md: who may call a service's own port. */
 const CALLERS: Record<Service, readonly Place[]> = {
@@ -44,6 +44,7 @@ const PLACES: Record<Place, Endpoint> = {
     Service,
     Endpoint
   >),
+  train: place('train', NAMESPACE),
   client: place('shop', 'shop', { 'online-cnclip/client': 'true' }),
   stranger: place('shop', 'elsewhere'),
   prometheus: place('prometheus', 'monitoring'),
@@ -52,13 +53,17 @@ const PLACES: Record<Place, Endpoint> = {
 const { path, skip } = controlPlaneOrSkip(process.env);
 
 suite('network policies', { skip }, async () => {
-  const manifests = await render(new Kubectl(path), overlayPath('gpu'));
+  const kubectl = new Kubectl(path);
+  const manifests = [
+    ...(await render(kubectl, overlayPath('gpu'))),
+    ...(await render(kubectl, runPath('gpu'))),
+  ];
   const network = networkOf(manifests, NAMESPACE);
   const portsOf = (name: Service): Port[] =>
     (workloadOf(manifests, name).spec.template.spec.containers[0]?.ports ?? []).map((port) => ({
       ...{ name: port.name, number: port.containerPort, protocol: 'TCP' as const },
     }));
-  const callersOf = (name: Service, port: Port): Place[] =>
+  const callersOf = (name: Service | 'train', port: Port): Place[] =>
     (Object.keys(PLACES) as Place[]).filter((from) => network.reaches(PLACES[from], PLACES[name], port));
 
   for (const name of SERVICES)
@@ -75,6 +80,7 @@ suite('network policies', { skip }, async () => {
     const gloo = { protocol: 'TCP', number: 40_123 } as const;
     for (const name of SERVICES)
       assert.deepEqual(callersOf(name, gloo), name === 'trainer' ? ['trainer'] : []);
+    assert.deepEqual(callersOf('train', gloo), ['train']);
   });
 
   test('every service asks the name server, and nothing else of its namespace', () => {

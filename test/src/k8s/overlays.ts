@@ -6,9 +6,13 @@ import { isWorkload, type Manifest, type Workload } from './objects.ts';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '../../..');
 export const OVERLAYS = ['cpu', 'gpu', 'dev'] as const;
+/** Of a run of `cnclip train` as a Job of its own. */
+export const RUNS = ['cpu', 'gpu'] as const;
 export const NAMESPACE = 'online-cnclip';
 
 export const overlayPath = (name: string): string => join(root, 'deploy/k8s/overlays', name);
+
+export const runPath = (name: string): string => join(root, 'deploy/k8s/train', name);
 
 /** What `kubectl apply -k` would apply. */
 export async function render(kubectl: Kubectl, folder: string): Promise<Manifest[]> {
