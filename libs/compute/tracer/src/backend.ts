@@ -21,16 +21,18 @@ export function elementTypeOf(dtype: DataType): ElementType {
   throw new UnsupportedError(`tensors of type ${dtype} cannot be traced`);
 }
 
+const tfjsTypeOf = (elementType: ElementType): DataType => {
+  if (elementType === 'int64') return 'int32';
+  return elementType === 'float16' ? 'float32' : elementType;
+};
+
 /** A TFJS backend whose kernels compute nothing: each records what it would do as ONNX nodes. */
 export class TracerBackend extends KernelBackend {
   #values = new WeakMap<DataId, { readonly value: Value; references: number }>();
   #count = 0;
 
   /** A TFJS tensor handle for a recorded value. */
-  tensor(
-    value: Value,
-    dtype: DataType = value.elementType === 'int64' ? 'int32' : value.elementType,
-  ): TensorInfo {
+  tensor(value: Value, dtype: DataType = tfjsTypeOf(value.elementType)): TensorInfo {
     const dataId: DataId = {};
     this.#remember(dataId, value);
     return { dataId, shape: [...value.shape], dtype };

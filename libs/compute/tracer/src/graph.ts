@@ -109,6 +109,8 @@ export function elementsOf(elementType: ElementType, values: ArrayLike<number>):
       return BigInt64Array.from(Array.from(values), BigInt);
     case 'bool':
       return values instanceof Uint8Array ? values : Uint8Array.from(values);
+    case 'float16':
+      throw new Error('constants are recorded in single precision');
   }
 }
 

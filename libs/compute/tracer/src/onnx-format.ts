@@ -4,7 +4,8 @@
  */
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 
-export type ElementType = 'float32' | 'int32' | 'int64' | 'bool';
+/** What recorded values are of; `float16` only where a finished recording is put into half precision. */
+export type ElementType = 'float32' | 'float16' | 'int32' | 'int64' | 'bool';
 
 /** ONNX's TensorProto.DataType. */
 export const ONNX_DATA_TYPE: Readonly<Record<ElementType, number>> = {
@@ -12,6 +13,7 @@ export const ONNX_DATA_TYPE: Readonly<Record<ElementType, number>> = {
   int32: 6,
   int64: 7,
   bool: 9,
+  float16: 10,
 };
 
 /** One attribute of a node, tagged with its ONNX type. */

@@ -177,7 +177,9 @@ function asLateAsNeeded(
   return needed;
 }
 
-function isCheap({ op, domain, outputs }: RecordedNode): boolean {
+function isCheap({ op, domain, inputs, outputs }: RecordedNode): boolean {
+  // The binding carries no half precision between graphs.
+  if (inputs[0]?.elementType === 'float16' && outputs[0]?.elementType !== 'float16') return false;
   if (domain !== '' || !CHEAP.has(op) || outputs.length !== 1) return false;
   return !CHEAP_FOR_SIZES.has(op) || outputs[0]?.elementType === 'int64';
 }

@@ -9,6 +9,7 @@ import {
   type SerializableGraph,
   type Value,
 } from './graph.ts';
+import { withHalfProducts } from './half-precision.ts';
 import { registerConvolution } from './kernels/convolution.ts';
 import { registerElementwise } from './kernels/elementwise.ts';
 import { registerIndexing } from './kernels/indexing.ts';
@@ -181,7 +182,8 @@ function record(program: Program, primeSet: 0 | 1): readonly RecordedStage[] {
       backend.operand(tensor as Tensor),
     ]);
     const inputs = values.map(([, value]) => value);
-    const stages = cutAtCollectives(inputs, outputs);
+    const isHalf = program.precision === 'half';
+    const stages = cutAtCollectives(inputs, isHalf ? withHalfProducts(outputs) : outputs);
     return stages.map((stage) => ({
       stage,
       graph: collectGraph(
