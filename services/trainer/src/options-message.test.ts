@@ -3,7 +3,14 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Augmentation, Loss, Optimizer, Precision, RunOptions } from '@online-cnclip/contracts/trainer/v1';
+import {
+  Augmentation,
+  FeatureGradients,
+  Loss,
+  Optimizer,
+  Precision,
+  RunOptions,
+} from '@online-cnclip/contracts/trainer/v1';
 import { InvalidInputError } from '@online-cnclip/foundation';
 import { TRAINING_OPTION_NAMES } from '@online-cnclip/training';
 import { DataRoot } from './data-root.ts';
@@ -24,6 +31,8 @@ const FULL: RunOptions = {
   logInterval: 3,
   reportTrainingBatchAcc: true,
   batchSize: 5,
+  microBatchSize: 1,
+  featureGradients: FeatureGradients.FEATURE_GRADIENTS_ALL,
   validBatchSize: 6,
   maxSteps: 7n,
   maxEpochs: 8,
@@ -43,14 +52,14 @@ const FULL: RunOptions = {
   resume: 'other/epoch_latest.pt',
   resetOptimizer: true,
   resetDataOffset: true,
-  precision: Precision.PRECISION_FP32,
+  precision: Precision.PRECISION_AMP,
   visionModel: 'RN50',
   textModel: 'RBT3-chinese',
   clipWeightPath: 'weights/clip.pt',
   bertWeightPath: 'weights/bert.bin',
   freezeVision: true,
   skipAggregate: true,
-  useBnSync: true,
+  useBnSync: false,
   debug: true,
   seed: 20n,
   loss: Loss.LOSS_CLIP,
@@ -107,6 +116,8 @@ test('paths out of the data folder and numbers of another contract are refused b
     [{ loss: 9 as Loss }, 'loss'],
     [{ optimizer: 9 as Optimizer }, 'optimizer'],
     [{ precision: 9 as Precision }, 'precision'],
+    [{ featureGradients: 9 as FeatureGradients }, 'feature-gradients'],
+    [{ batchSize: 4, microBatchSize: 3 }, 'micro-batch-size'],
     [{ augmentation: 9 as Augmentation }, 'augmentation'],
   ] as const)
     assert.throws(

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import {
   Augmentation,
+  FeatureGradients,
   Loss,
   Optimizer,
   Precision,
@@ -19,6 +20,7 @@ const PLAIN = [
   'logInterval',
   'reportTrainingBatchAcc',
   'batchSize',
+  'microBatchSize',
   'validBatchSize',
   'maxSteps',
   'maxEpochs',
@@ -61,6 +63,23 @@ export const OPTIMIZERS = {
   [Optimizer.OPTIMIZER_ADAMW]: 'adamw',
 } as const;
 
+const PRECISIONS = {
+  [Precision.PRECISION_UNSPECIFIED]: 'fp32',
+  [Precision.PRECISION_FP32]: 'fp32',
+  [Precision.PRECISION_AMP]: 'amp',
+  [Precision.PRECISION_FP16]: 'fp16',
+} as const;
+const PRECISION_MESSAGES = {
+  fp32: Precision.PRECISION_FP32,
+  amp: Precision.PRECISION_AMP,
+  fp16: Precision.PRECISION_FP16,
+} as const;
+const FEATURE_GRADIENTS = {
+  [FeatureGradients.FEATURE_GRADIENTS_UNSPECIFIED]: 'own',
+  [FeatureGradients.FEATURE_GRADIENTS_OWN]: 'own',
+  [FeatureGradients.FEATURE_GRADIENTS_ALL]: 'all',
+} as const;
+
 const AUGMENTATIONS = {
   [Augmentation.AUGMENTATION_UNSPECIFIED]: undefined,
   [Augmentation.AUGMENTATION_NONE]: 'none',
@@ -91,7 +110,8 @@ export function trainingOptionsOf(message: RunOptions, root: DataRoot, now: Date
     resume: path(message.resume, 'resume'),
     clipWeightPath: path(message.clipWeightPath, 'clip-weight-path'),
     bertWeightPath: path(message.bertWeightPath, 'bert-weight-path'),
-    precision: precisionOf(message.precision),
+    precision: knownValue(PRECISIONS, message.precision, 'precision'),
+    featureGradients: knownValue(FEATURE_GRADIENTS, message.featureGradients, 'feature-gradients'),
     loss: knownValue(LOSSES, message.loss, 'loss'),
     optimizer: knownValue(OPTIMIZERS, message.optimizer, 'optimizer'),
     augmentation: knownValue(AUGMENTATIONS, message.augmentation, 'augmentation'),
@@ -124,7 +144,12 @@ export function runOptionsMessage(options: TrainingOptions, root: DataRoot): Run
     saveStepFrequency: BigInt(Math.max(0, options.saveStepFrequency)),
     warmup: BigInt(options.warmup),
     seed: BigInt(options.seed),
-    precision: Precision.PRECISION_FP32,
+    precision: PRECISION_MESSAGES[options.precision],
+    microBatchSize: options.microBatchSize ?? undefined,
+    featureGradients:
+      options.featureGradients === 'all'
+        ? FeatureGradients.FEATURE_GRADIENTS_ALL
+        : FeatureGradients.FEATURE_GRADIENTS_OWN,
     loss: options.loss === 'clip' ? Loss.LOSS_CLIP : Loss.LOSS_DSL,
     optimizer: options.optimizer === 'adamw' ? Optimizer.OPTIMIZER_ADAMW : Optimizer.OPTIMIZER_LAMB,
   };
@@ -137,11 +162,6 @@ export const plain = (value: string | number | bigint | boolean | undefined) =>
   typeof value === 'bigint' ? Number(value) : value;
 
 const interval = (value: string | number | boolean | undefined) => (value === 0 ? 'none' : value);
-
-function precisionOf(precision: Precision): string {
-  const known = precision === Precision.PRECISION_UNSPECIFIED || precision === Precision.PRECISION_FP32;
-  return known ? 'fp32' : `precision ${precision}`;
-}
 
 /** Numbers of a later version of the contract are refused, not taken for a default. */
 export function knownValue<T>(values: Readonly<Record<number, T>>, number: number, place: string): T {

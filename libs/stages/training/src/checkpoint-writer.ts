@@ -1,10 +1,10 @@
 import { copyFile, link, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeCheckpoint } from '@online-cnclip/checkpoint';
+import { type Checkpoint, writeCheckpoint } from '@online-cnclip/checkpoint';
 import { replaceFileAtomically } from '@online-cnclip/foundation';
 import type { CheckpointEvent } from './events.ts';
 import { LATEST_CHECKPOINT } from './run-files.ts';
-import type { OptimizerOptions, TrainStep } from './train-step.ts';
+import type { LossScaleState, OptimizerOptions, TrainStep } from './train-step.ts';
 
 /** What a checkpoint says, besides the research code's fields, about the order of the data that was trained on. */
 export interface DataOrder {
@@ -49,7 +49,7 @@ export class CheckpointWriter {
     const startedAt = performance.now();
     const [first = LATEST_CHECKPOINT, ...others] = [...names, LATEST_CHECKPOINT];
     const path = join(this.#folder, first);
-    const { parameters, optimizer } = await step.state();
+    const { parameters, optimizer, lossScale } = await step.state();
     const { kind, ...settings } = this.#optimizer;
     await writeCheckpoint(path, {
       epoch: position.epoch,
@@ -59,6 +59,7 @@ export class CheckpointWriter {
       optimizer: { kind, ...optimizer, settings: { ...settings, learningRate: position.learningRate } },
       extra: {
         ...this.#order,
+        ...(lossScale && lossScaleExtra(lossScale)),
         batchesInEpoch: position.step - (position.epoch - 1) * position.stepsPerEpoch,
       },
     });
@@ -75,6 +76,21 @@ export class CheckpointWriter {
       seconds,
     }));
   }
+}
+
+/** How a checkpoint names the state of loss scaling. */
+const lossScaleExtra = ({ scale, goodSteps, skippedSteps }: LossScaleState) => ({
+  lossScale: scale,
+  lossScaleGoodSteps: goodSteps,
+  skippedSteps,
+});
+
+/** The state of loss scaling in a checkpoint; absent where it was trained in single precision. */
+export function lossScaleOf(extra: Checkpoint['extra']): LossScaleState | undefined {
+  const number = (name: string) => (typeof extra?.[name] === 'number' ? extra[name] : undefined);
+  const [scale, goodSteps] = [number('lossScale'), number('lossScaleGoodSteps')];
+  if (scale === undefined || goodSteps === undefined) return undefined;
+  return { scale, goodSteps, skippedSteps: number('skippedSteps') ?? 0 };
 }
 
 /** Errors of file systems that have no hard links. */

@@ -15,6 +15,9 @@ export interface StepEvent {
   /** Shares of the batch, 0 to 1; there with reportTrainingBatchAcc. */
   readonly imageToTextAccuracy?: number;
   readonly textToImageAccuracy?: number;
+  /** With a precision that scales the loss: the scale, and the steps that were left out because they overflowed. */
+  readonly lossScale?: number;
+  readonly skippedSteps?: number;
   /** Of a step, waiting for its data: mean since the last report. */
   readonly dataSeconds: number;
   /** Of a step, data included: mean since the last report. */

@@ -15,12 +15,13 @@ export interface TrainingData {
 /**
  * Opens the data sets of a run and the workers that decode their images.
  *
- * @param resolution of the image tower, pixels. @param closers gets what is to be closed after the run.
+ * @param resolution of the image tower, pixels. @param replica of several, this one. @param closers gets what is to be closed after the run.
  * @throws NotFoundError, DataLossError and InvalidInputError as the data set's reader does.
  */
 export function openData(
   options: TrainingOptions,
   resolution: number,
+  replica: { readonly rank: number; readonly worldSize: number },
   closers: AsyncDisposableStack,
 ): TrainingData {
   const tokenizer = loadTokenizer();
@@ -38,7 +39,7 @@ export function openData(
 
   const source = open(options.trainData);
   const decode = decoder(augmentation);
-  const loader = new PairLoader({ source, decode, encode, resolution, batchSize, seed });
+  const loader = new PairLoader({ source, decode, encode, resolution, batchSize, seed, replica });
   if (options.valData === null) return { loader, pairs: source.pairs, validation: undefined };
 
   const validSource = open(options.valData);

@@ -1,3 +1,4 @@
+import { type Collectives, singleReplica } from '@online-cnclip/collectives';
 import { releaseArrays } from '@online-cnclip/foundation';
 import { type ModelConfig, resolveModelConfig } from '@online-cnclip/network';
 import { CheckpointWriter } from './checkpoint-writer.ts';
@@ -20,7 +21,8 @@ export interface OpenedTraining {
   readonly loader: PairLoader;
   readonly validation: ValidationSplit | undefined;
   readonly step: TrainStep;
-  /** Absent where the run writes no files. */
+  readonly collectives: Collectives;
+  /** Absent where this replica writes no files. */
   readonly checkpoints: CheckpointWriter | undefined;
   readonly log: TrainingLog;
   readonly startStep: number;
@@ -56,17 +58,20 @@ async function open(
 ): Promise<OpenedTraining> {
   checkTrainingInputs(options);
   const config = resolveModelConfig(options.visionModel, options.textModel);
-  const data = openData(options, config.vision.imageResolution, closers);
+  const { collectives = singleReplica() } = ports;
+  const data = openData(options, config.vision.imageResolution, collectives, closers);
   const stepsPerEpoch = data.loader.batchesPerEpoch;
   const totalSteps = options.maxSteps ?? options.maxEpochs * stepsPerEpoch;
   const totalEpochs = Math.ceil(totalSteps / stepsPerEpoch);
 
-  const files = await createFiles(options, ports.now?.() ?? new Date());
-  const log = new TrainingLog(files?.log, options.debug, onEvent);
+  const isWriter = collectives.rank === 0;
+  const files = await createFiles(options, ports.now?.() ?? new Date(), isWriter);
+  const log = new TrainingLog(isWriter ? files?.log : undefined, options.debug, onEvent, collectives.rank);
   closers.defer(() => log.close());
-  await describeRun(options, files, { totalSteps, totalEpochs }, log);
+  await describeRun(options, files, { totalSteps, totalEpochs }, collectives, log);
 
-  const order = { seed: options.seed, batchSize: options.batchSize, pairs: data.pairs };
+  const batchSize = options.batchSize * collectives.worldSize;
+  const order = { seed: options.seed, batchSize, pairs: data.pairs };
   const start = await findStartingPoint({
     options,
     config,
@@ -75,7 +80,7 @@ async function open(
     order,
     log,
   });
-  const step = await createStep(options, config, start, ports);
+  const step = await createStep(options, config, start, { ...ports, collectives });
   closers.defer(() => step.dispose());
   onEvent({
     kind: 'started',
@@ -92,8 +97,11 @@ async function open(
     loader: data.loader,
     validation: data.validation,
     step,
+    collectives,
     checkpoints:
-      files && new CheckpointWriter(files.checkpoints, options.name, order, optimizerOptionsOf(options)),
+      files && isWriter
+        ? new CheckpointWriter(files.checkpoints, options.name, order, optimizerOptionsOf(options))
+        : undefined,
     log,
     startStep: start.step,
     totalSteps,
@@ -106,7 +114,7 @@ async function createStep(
   options: TrainingOptions,
   config: ModelConfig,
   start: StartingPoint,
-  { createTrainStep, runtime }: TrainingPorts,
+  { createTrainStep, runtime, collectives }: TrainingPorts & { readonly collectives: Collectives },
 ): Promise<TrainStep> {
   const step = await createTrainStep({
     config,
@@ -118,18 +126,31 @@ async function createStep(
     optimizer: optimizerOptionsOf(options),
     freezeVision: options.freezeVision,
     seed: options.seed,
+    ...(options.microBatchSize !== null && { microBatchSize: options.microBatchSize }),
+    precision: options.precision,
+    replicas: {
+      collectives,
+      aggregate: !options.skipAggregate,
+      featureGradients: options.featureGradients,
+      syncBatchNorm: options.useBnSync,
+    },
   });
-  if (start.optimizer) await step.restore({ parameters: start.parameters, optimizer: start.optimizer });
+  const { parameters, optimizer, lossScale } = start;
+  if (optimizer) await step.restore({ parameters, optimizer, lossScale });
   // The step has copies of its own.
   const { expAvg, expAvgSq } = start.optimizer ?? {};
   for (const arrays of [start.parameters, expAvg, expAvgSq]) releaseArrays(arrays?.values() ?? []);
   return step;
 }
 
-async function createFiles({ logs, name }: TrainingOptions, startedAt: Date): Promise<RunFiles | undefined> {
+async function createFiles(
+  { logs, name }: TrainingOptions,
+  startedAt: Date,
+  isWriter: boolean,
+): Promise<RunFiles | undefined> {
   if (logs === null) return undefined;
   const files = runFiles(logs, name, startedAt);
-  await prepareRunFolder(files);
+  if (isWriter) await prepareRunFolder(files);
   return files;
 }
 
@@ -138,6 +159,7 @@ async function describeRun(
   options: TrainingOptions,
   files: RunFiles | undefined,
   total: { readonly totalSteps: number; readonly totalEpochs: number },
+  { rank, worldSize }: Collectives,
   log: TrainingLog,
 ): Promise<void> {
   const lines = paramsLines(
@@ -146,14 +168,14 @@ async function describeRun(
       aggregate: !options.skipAggregate,
       checkpointPath: files?.checkpoints,
       logPath: files?.log,
-      rank: 0,
-      worldSize: 1,
+      rank,
+      worldSize,
     },
   );
-  if (files) await writeParams(files.params, lines);
+  if (files && rank === 0) await writeParams(files.params, lines);
   log.info('Params:');
   for (const line of lines) log.info(`  ${line}`);
   if (options.freezeVision) log.info('The visual encoder is freezed during training.');
-  if (options.useBnSync || options.skipAggregate)
+  if (worldSize === 1 && (options.useBnSync || options.skipAggregate))
     log.debug('one replica: its batch is the whole batch, with and without use-bn-sync and skip-aggregate');
 }

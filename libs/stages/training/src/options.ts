@@ -35,6 +35,9 @@ export const trainingOptionSchemas = {
   logInterval: count(10).describe('steps between two lines of the log'),
   reportTrainingBatchAcc: flag().describe("log the accuracy within each training step's batch"),
   batchSize: count(64).describe('pairs in a training step, per replica'),
+  microBatchSize: optionalCount(null).describe(
+    'ours: pairs that are in memory at once, for the gradients of the whole batch; divides batch-size [all]',
+  ),
   validBatchSize: count(64).describe('pairs in a validation batch, per replica'),
   maxSteps: optionalCount(null).describe('steps to train; has priority over max-epochs'),
   maxEpochs: count(32).describe('epochs to train'),
@@ -65,15 +68,21 @@ export const trainingOptionSchemas = {
   resetOptimizer: flag().describe('on resume: start with a fresh optimizer'),
   resetDataOffset: flag().describe('on resume: start at the first step of the first epoch'),
   precision: z
-    .literal('fp32', { error: ({ input }) => `${String(input)} is not available: training runs in fp32` })
+    .enum(['amp', 'fp16', 'fp32'])
     .default('fp32')
-    .describe('floating point precision'),
+    .describe('amp: matrix products in half precision; fp16: their weights, too'),
   visionModel: z.string().default('ViT-B-16').describe('preset of the image tower'),
   textModel: z.string().default('RoBERTa-wwm-ext-base-chinese').describe('preset of the text tower'),
   clipWeightPath: optionalText().describe('pretrained CLIP that initialises the image tower and logit scale'),
   bertWeightPath: optionalText().describe('pretrained BERT that initialises the text tower'),
   freezeVision: flag().describe('leave the image tower as it is'),
   skipAggregate: flag().describe("compute each replica's loss over its own pairs only"),
+  featureGradients: z
+    .enum(['own', 'all'])
+    .default('own')
+    .describe(
+      "ours: of several replicas, whose features a loss' gradient flows through; all: as one replica with the whole batch",
+    ),
   useBnSync: flag().describe('batch normalisation statistics over all replicas'),
   debug: flag().describe('log at level DEBUG'),
   seed: count(123, 0).describe('of initial weights, shuffling, dropout and augmentation'),
@@ -119,6 +128,7 @@ function resolve({ useAugment, ...raw }: RawOptions): TrainingOptions {
     throw new InvalidInputError(`"${raw.augmentation}" contradicts use-augment, which is "original"`, {
       place: 'augmentation',
     });
+  assertMicroBatch(raw);
   const defaults = defaultsOf(raw.visionModel, raw.optimizer);
   return Object.freeze({
     ...raw,
@@ -129,6 +139,27 @@ function resolve({ useAugment, ...raw }: RawOptions): TrainingOptions {
     wd: raw.wd ?? defaults.wd,
     augmentation: raw.augmentation ?? (useAugment ? 'original' : 'none'),
   });
+}
+
+/** Micro-batches make up a batch; synchronised statistics are of whole batches. */
+function assertMicroBatch({
+  microBatchSize,
+  batchSize,
+  useBnSync,
+}: Pick<RawOptions, 'microBatchSize' | 'batchSize' | 'useBnSync'>): void {
+  if (microBatchSize === null) return;
+  const place = 'micro-batch-size';
+  if (microBatchSize > batchSize)
+    throw new InvalidInputError(`${microBatchSize} is more than the batch-size of ${batchSize}`, { place });
+  if (batchSize % microBatchSize !== 0)
+    throw new InvalidInputError(`${microBatchSize} does not divide the batch-size of ${batchSize}`, {
+      place,
+    });
+  if (useBnSync)
+    throw new InvalidInputError(
+      `cannot be had with micro-batch-size ${microBatchSize}: micro-batches have statistics of their own`,
+      { place: 'use-bn-sync' },
+    );
 }
 
 /** Of the CLIP paper (arXiv 2103.00020), as the research code has them. */

@@ -29,12 +29,18 @@ export interface PairLoaderOptions {
   readonly resolution: number;
   readonly batchSize: number;
   readonly seed: number;
+  /** Of several replicas this one; absent: there is one. */
+  readonly replica?: { readonly rank: number; readonly worldSize: number };
 }
 
 /** Batches in preparation while one is trained on: one being decoded, one ready. */
 export const BATCHES_AHEAD = 2;
 
-/** Batches of an epoch, decoded ahead of the training step. The same seed gives the same batches, to the pixel. */
+/**
+ * Batches of an epoch, decoded ahead of the training step. The same seed gives the same batches, to the pixel. Replicas
+ * take turns in the order of the epoch, as with torch's DistributedSampler: step by step all together have the pairs
+ * that one replica with their global batch would have.
+ */
 export class PairLoader {
   readonly batchesPerEpoch: number;
   readonly #options: PairLoaderOptions;
@@ -44,7 +50,11 @@ export class PairLoader {
     if (options.source.pairs === 0)
       throw new InvalidInputError('the data set has no pair', { place: 'train-data' });
     this.#options = options;
-    this.batchesPerEpoch = batchesPerEpoch(options.source.pairs, options.batchSize);
+    this.batchesPerEpoch = batchesPerEpoch(options.source.pairs, this.#globalBatch);
+  }
+
+  get #globalBatch(): number {
+    return this.#options.batchSize * (this.#options.replica?.worldSize ?? 1);
   }
 
   /**
@@ -52,22 +62,31 @@ export class PairLoader {
    * last one may end there.
    */
   batches(epoch: number, first = 0, end = this.batchesPerEpoch): AsyncGenerator<Batch, void, undefined> {
-    const { source, batchSize, seed } = this.#options;
-    const order = epochOrder(source.pairs, batchSize, seed, epoch);
-    const starts = Array.from({ length: end - first }, (_, i) => (first + i) * batchSize);
-    return prefetch(starts, BATCHES_AHEAD, (start) =>
-      this.#load(order.subarray(start, start + batchSize), epoch * order.length + start),
-    );
+    const { source, batchSize, seed, replica = { rank: 0, worldSize: 1 } } = this.#options;
+    const order = epochOrder(source.pairs, this.#globalBatch, seed, epoch);
+    const { rank, worldSize } = replica;
+    const steps = Array.from({ length: end - first }, (_, i) => first + i);
+    return prefetch(steps, BATCHES_AHEAD, (step) => {
+      const positions = Array.from(
+        { length: batchSize },
+        (_, row) => (step * batchSize + row) * worldSize + rank,
+      );
+      return this.#load(
+        positions.map((position) => order[position] as number),
+        positions.map((position) => epoch * order.length + position),
+      );
+    });
   }
 
-  async #load(indices: Uint32Array, firstSample: number): Promise<Batch> {
+  /** @param samples the numbers of the pairs in the whole run */
+  async #load(indices: readonly number[], samples: readonly number[]): Promise<Batch> {
     const { source, resolution, encode, decode, seed } = this.#options;
-    const pairs = [...indices].map((index) => source.pair(index));
+    const pairs = indices.map((index) => source.pair(index));
     const images = await imageBatch(
       pairs.map(({ imageId }) => imageId),
       source,
       resolution,
-      (bytes, position) => decode(bytes, sampleSeed(seed, firstSample + position)),
+      (bytes, position) => decode(bytes, sampleSeed(seed, samples[position] as number)),
     );
     return { images, inputIds: encode(pairs.map(({ text }) => text)) };
   }

@@ -1,3 +1,4 @@
+import type { Collectives } from '@online-cnclip/collectives';
 import type { NdArray } from '@online-cnclip/foundation';
 import type { Runtime } from '@online-cnclip/runtime';
 import type { CreateTrainStep } from './train-step.ts';
@@ -32,6 +33,8 @@ export interface TrainingPorts {
   readonly runtime: Runtime;
   readonly createTrainStep: CreateTrainStep;
   readonly recall: RecallPort;
+  /** The replicas that train this model together; absent: this one alone. Closing them is their owner's. */
+  readonly collectives?: Collectives;
   /** The clock of file names; absent: the system's. */
   readonly now?: () => Date;
 }

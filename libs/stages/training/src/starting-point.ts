@@ -8,10 +8,10 @@ import {
 } from '@online-cnclip/checkpoint';
 import { FailedPreconditionError, type NamedArrays } from '@online-cnclip/foundation';
 import { initializeParameters, type ModelConfig, parameterSpecs } from '@online-cnclip/network';
-import type { DataOrder } from './checkpoint-writer.ts';
+import { type DataOrder, lossScaleOf } from './checkpoint-writer.ts';
 import type { TrainingOptions } from './options.ts';
 import { LATEST_CHECKPOINT } from './run-files.ts';
-import type { OptimizerState } from './train-step.ts';
+import type { LossScaleState, OptimizerState } from './train-step.ts';
 import type { TrainingLog } from './training-log.ts';
 
 /** What training starts from. */
@@ -19,6 +19,8 @@ export interface StartingPoint {
   readonly parameters: NamedArrays;
   /** Absent: fresh. */
   readonly optimizer?: OptimizerState;
+  /** Of a checkpoint that was trained in half precision. */
+  readonly lossScale?: LossScaleState | undefined;
   /** Steps already trained. */
   readonly step: number;
   readonly resumedFrom?: string;
@@ -65,7 +67,8 @@ async function resume(request: StartingPointRequest, path: string): Promise<Star
   if (optimizer) log.info('=> optimizer state is restored from the checkpoint');
   else if (!options.resetOptimizer) log.warn('=> the checkpoint has no optimizer state: it starts afresh');
   log.info(`=> loaded checkpoint '${path}' (epoch ${epoch} @ ${step} steps)`);
-  return { parameters, ...(optimizer && { optimizer }), step: start, resumedFrom: path };
+  const lossScale = lossScaleOf(extra);
+  return { parameters, ...(optimizer && { optimizer, lossScale }), step: start, resumedFrom: path };
 }
 
 function assertSameOptimizer(stored: string | undefined, wanted: string, path: string): void {

@@ -54,6 +54,8 @@ export interface TrainStepOptions {
    * normalisation has its statistics of each micro-batch by itself.
    */
   readonly microBatchSize?: number;
+  /** Absent: fp32. */
+  readonly precision?: TrainingPrecision;
   /** Absent: there is one replica. Rank 0's starting values are everyone's. */
   readonly replicas?: ReplicaSettings;
 }
@@ -77,6 +79,23 @@ export interface TrainStepResult {
   readonly imageToTextAccuracy: number;
   /** Share of the batch, 0 to 1, whose own image is the nearest of the batch's images. */
   readonly textToImageAccuracy: number;
+  /** After the step; there with a precision that needs it. A step that overflowed is counted and changes nothing else. */
+  readonly lossScale?: LossScaleState;
+}
+
+/**
+ * `fp32`: all in single precision. `amp`: matrix products in half precision, with the loss scaled so that gradients stay in its
+ * range; weights in single. `fp16`: the same, and the weights of matrix products rounded to half precision, too.
+ */
+export type TrainingPrecision = 'fp32' | 'amp' | 'fp16';
+
+/** Of dynamic loss scaling. */
+export interface LossScaleState {
+  readonly scale: number;
+  /** Steps since the scale last changed. */
+  readonly goodSteps: number;
+  /** Of the whole run. */
+  readonly skippedSteps: number;
 }
 
 export interface OptimizerState {
@@ -89,6 +108,7 @@ export interface OptimizerState {
 export interface TrainState {
   readonly parameters: NamedArrays;
   readonly optimizer: OptimizerState;
+  readonly lossScale?: LossScaleState | undefined;
 }
 
 /** A model and its optimizer between two steps. Calls must not overlap. */

@@ -3,9 +3,6 @@ import type { LogEvent, StepEvent, TrainingEvent, ValidationEvent } from './even
 
 type Level = LogEvent['level'];
 
-/** The research code writes which replica a line is from. */
-const RANK = 0;
-
 /**
  * The experiment's log: lines to `out_*.log` and to whoever watches. Written synchronously: few short lines, and none
  * is lost when the process is killed.
@@ -14,16 +11,18 @@ export class TrainingLog {
   readonly #file: number | undefined;
   readonly #onEvent: (event: TrainingEvent) => void;
   readonly #debug: boolean;
+  readonly #rank: number;
 
-  /** @param path absent: no file is written. */
-  constructor(path: string | undefined, debug: boolean, onEvent: (event: TrainingEvent) => void) {
+  /** @param path absent: no file is written. @param rank only rank 0 says what all do; warnings come from everyone. */
+  constructor(path: string | undefined, debug: boolean, onEvent: (event: TrainingEvent) => void, rank = 0) {
+    this.#rank = rank;
     this.#file = path === undefined ? undefined : openSync(path, 'a');
     this.#debug = debug;
     this.#onEvent = onEvent;
   }
 
   info(message: string): void {
-    this.#write('INFO', message);
+    if (this.#rank === 0) this.#write('INFO', message);
   }
 
   warn(message: string): void {
@@ -31,7 +30,7 @@ export class TrainingLog {
   }
 
   debug(message: string): void {
-    if (this.#debug) this.#write('DEBUG', message);
+    if (this.#debug && this.#rank === 0) this.#write('DEBUG', message);
   }
 
   close(): void {
@@ -39,17 +38,18 @@ export class TrainingLog {
   }
 
   #write(level: Level, message: string): void {
-    if (this.#file !== undefined) writeSync(this.#file, `${logLine(new Date(), level, message)}\n`);
+    if (this.#file !== undefined)
+      writeSync(this.#file, `${logLine(new Date(), level, message, this.#rank)}\n`);
     this.#onEvent({ kind: 'log', level, message });
   }
 }
 
-/** `2024-01-31,09:05:00 | INFO | Rank 0 | message`, in local time. */
-export function logLine(at: Date, level: Level, message: string): string {
+/** `2024-01-31,09:05:00 | INFO | Rank 0 | message`, in local time. The research code writes which replica a line is from. */
+export function logLine(at: Date, level: Level, message: string, rank = 0): string {
   const two = (value: number) => String(value).padStart(2, '0');
   const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
   const time = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
-  return `${day},${time} | ${level} | Rank ${RANK} | ${message}`;
+  return `${day},${time} | ${level} | Rank ${rank} | ${message}`;
 }
 
 export interface StepLineContext {
@@ -72,6 +72,9 @@ export function stepLine(event: StepEvent, context: StepLineContext): string {
     `Batch Time: ${event.stepSeconds.toFixed(3)}s`,
     `LR: ${event.learningRate.toFixed(6)}`,
     `logit_scale: ${event.logitScale.toFixed(3)}`,
+    ...(event.lossScale === undefined
+      ? []
+      : [`Loss Scale: ${event.lossScale}`, `Skipped Steps: ${event.skippedSteps}`]),
     `Global Batch Size: ${batchSize}`,
   ].join(' | ');
 }

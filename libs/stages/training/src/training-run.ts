@@ -22,6 +22,7 @@ export class TrainingRun {
   #savedAt: number;
   #validatedAt = -1;
   #checkpoint: string | undefined;
+  #isStopping = false;
 
   constructor(
     opened: OpenedTraining,
@@ -45,6 +46,7 @@ export class TrainingRun {
 
   async run(): Promise<TrainingResult> {
     const { totalSteps, log } = this.#opened;
+    await this.#agreeOnStopping();
     while (this.#step < totalSteps && !this.#stopped) {
       const epoch = Math.floor(this.#step / this.#stepsPerEpoch) + 1;
       log.debug(`Start epoch ${epoch}`);
@@ -61,8 +63,24 @@ export class TrainingRun {
     };
   }
 
+  /** Replicas stop after the same step, which they agree on: no signal reaches all in the same moment. */
+  async #agreeOnStopping(): Promise<void> {
+    const { collectives } = this.#opened;
+    const votes = Float32Array.of(this.#signal?.aborted ? 1 : 0);
+    await collectives.allReduceSum(votes);
+    this.#isStopping = votes[0] !== 0;
+  }
+
   get #stopped(): boolean {
-    return this.#signal?.aborted ?? false;
+    return this.#isSingle ? (this.#signal?.aborted ?? false) : this.#isStopping;
+  }
+
+  get #isSingle(): boolean {
+    return this.#opened.collectives.worldSize === 1;
+  }
+
+  get #globalBatch(): number {
+    return this.#opened.options.batchSize * this.#opened.collectives.worldSize;
   }
 
   get #stepsPerEpoch(): number {
@@ -89,6 +107,7 @@ export class TrainingRun {
       this.#pace.add({ dataSeconds, stepSeconds: (performance.now() - end) / 1000 });
       log.debug(`step ${this.#step}: loss ${result.loss}, waited ${dataSeconds.toFixed(3)}s for its data`);
       if (this.#step % options.logInterval === 0 || this.#step === totalSteps) this.#report(result);
+      await this.#agreeOnStopping();
       await this.#afterStep();
       if (this.#stopped) return;
       end = performance.now();
@@ -125,14 +144,18 @@ export class TrainingRun {
         imageToTextAccuracy: result.imageToTextAccuracy,
         textToImageAccuracy: result.textToImageAccuracy,
       }),
+      ...(result.lossScale && {
+        lossScale: result.lossScale.scale,
+        skippedSteps: result.lossScale.skippedSteps,
+      }),
       dataSeconds,
       stepSeconds,
-      pairsPerSecond: options.batchSize / stepSeconds,
+      pairsPerSecond: this.#globalBatch / stepSeconds,
       etaSeconds: (totalSteps - this.#step) * this.#pace.secondsPerStep,
     };
     log.info(
       stepLine(event, {
-        batchSize: options.batchSize,
+        batchSize: this.#globalBatch,
         batchOfEpoch: this.#step - (this.#epoch - 1) * this.#stepsPerEpoch,
         stepsPerEpoch: this.#stepsPerEpoch,
       }),
@@ -191,7 +214,9 @@ export class TrainingRun {
       batchSize,
       seed,
       logitScale,
-      signal: this.#signal,
+      // One replica that broke off would leave the others waiting.
+      signal: this.#isSingle ? this.#signal : undefined,
+      collectives: this.#opened.collectives,
     }).catch((error: unknown) => {
       // Asked to stop in the middle: the run ends by itself, this validation is left out.
       if (!this.#stopped) throw error;

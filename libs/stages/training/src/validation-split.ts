@@ -54,10 +54,13 @@ export class ValidationSplit {
     this.#options = options;
   }
 
-  /** float32 `[up to batchSize, 3, resolution, resolution]`, in the order of `imageIds`. */
-  async *imageBatches(signal?: AbortSignal): AsyncGenerator<NdArray<'float32'>, void, undefined> {
+  /** float32 `[up to batchSize, 3, resolution, resolution]`, in the order of `imageIds`, or of the rows given. */
+  async *imageBatches(
+    signal?: AbortSignal,
+    rows?: readonly number[],
+  ): AsyncGenerator<NdArray<'float32'>, void, undefined> {
     const { source, resolution, decode, batchSize } = this.#options;
-    const batches = prefetch(chunks(this.imageIds, batchSize), BATCHES_AHEAD, (ids) =>
+    const batches = prefetch(chunks(pick(this.imageIds, rows), batchSize), BATCHES_AHEAD, (ids) =>
       imageBatch(ids, source, resolution, decode),
     );
     for await (const batch of batches) {
@@ -66,14 +69,20 @@ export class ValidationSplit {
     }
   }
 
-  /** int32 `[up to batchSize, contextLength]`, in the order of `relevantIds`. */
-  async *textBatches(signal?: AbortSignal): AsyncGenerator<NdArray<'int32'>, void, undefined> {
-    for (const texts of chunks(this.#texts, this.#options.batchSize)) {
+  /** int32 `[up to batchSize, contextLength]`, in the order of `relevantIds`, or of the rows given. */
+  async *textBatches(
+    signal?: AbortSignal,
+    rows?: readonly number[],
+  ): AsyncGenerator<NdArray<'int32'>, void, undefined> {
+    for (const texts of chunks(pick(this.#texts, rows), this.#options.batchSize)) {
       throwIfAborted(signal);
       yield this.#options.encode(texts);
     }
   }
 }
+
+const pick = <T>(items: readonly T[], rows: readonly number[] | undefined): readonly T[] =>
+  rows ? rows.map((row) => items[row] as T) : items;
 
 function* chunks<T>(items: readonly T[], size: number): Generator<readonly T[]> {
   for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);

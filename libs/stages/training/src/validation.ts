@@ -1,3 +1,4 @@
+import { type Collectives, singleReplica } from '@online-cnclip/collectives';
 import { float32, type NdArray } from '@online-cnclip/foundation';
 import type { Recall, RecallPort } from './ports.ts';
 import { epochOrder } from './sampler.ts';
@@ -10,6 +11,8 @@ export interface ValidationOptions {
   /** The logarithm of the logits' scale. */
   readonly logitScale: number;
   readonly signal?: AbortSignal | undefined;
+  /** Replicas that share the work; every one gets the whole result. Absent: this one alone. */
+  readonly collectives?: Collectives | undefined;
 }
 
 export interface ValidationResult {
@@ -22,7 +25,7 @@ export interface ValidationResult {
 /**
  * Loss and accuracy within batches as the research code's evaluate() has them, and recall over the whole gallery.
  * Every distinct image and text is encoded once; batches are then made of the features. The order is shuffled, the
- * same for each validation, so that pairs of one image rarely meet in a batch.
+ * same for each validation, so that pairs of one image rarely meet in a batch. Replicas share the work.
  *
  * @throws CancelledError (or the signal's reason) when stopped between two batches.
  */
@@ -32,21 +35,24 @@ export async function validate(
   recall: RecallPort,
   options: ValidationOptions,
 ): Promise<ValidationResult> {
-  const { batchSize, seed, signal } = options;
-  const { images, texts } = await encodeSplit(step, split, signal);
-  const order = epochOrder(split.pairs.length, batchSize, seed, 0);
+  const { batchSize, seed, signal, collectives = singleReplica() } = options;
+  const { rank, worldSize } = collectives;
+  const { images, texts } = await encodeSplit(step, split, collectives, signal);
+  const order = epochOrder(split.pairs.length, batchSize * worldSize, seed, 0);
+  const own = order.filter((_, position) => position % worldSize === rank);
   const sums = { loss: 0, imageToText: 0, textToImage: 0 };
-  for (let start = 0; start < order.length; start += batchSize) {
-    const pairs = [...order.subarray(start, start + batchSize)].map((i) => split.pairs[i] as PairRows);
+  for (let start = 0; start < own.length; start += batchSize) {
+    const pairs = [...own.subarray(start, start + batchSize)].map((i) => split.pairs[i] as PairRows);
     const batch = batchMetrics(images, texts, pairs, Math.exp(options.logitScale));
     sums.loss += batch.loss * pairs.length;
     sums.imageToText += batch.imageToTextHits;
     sums.textToImage += batch.textToImageHits;
   }
+  const { loss, imageToText, textToImage } = await overReplicas(sums, collectives);
   return {
-    loss: sums.loss / order.length,
-    imageToTextAccuracy: sums.imageToText / order.length,
-    textToImageAccuracy: sums.textToImage / order.length,
+    loss: loss / order.length,
+    imageToTextAccuracy: imageToText / order.length,
+    textToImageAccuracy: textToImage / order.length,
     recall: await rankSplit(split, { images, texts }, recall),
   };
 }
@@ -62,7 +68,7 @@ export async function recallOf(
   recall: RecallPort,
   signal?: AbortSignal,
 ): Promise<Recall> {
-  return rankSplit(split, await encodeSplit(step, split, signal), recall);
+  return rankSplit(split, await encodeSplit(step, split, singleReplica(), signal), recall);
 }
 
 interface SplitFeatures {
@@ -70,15 +76,54 @@ interface SplitFeatures {
   readonly texts: NdArray<'float32'>;
 }
 
+/** Each replica encodes its share of the rows; all have the features of all then. */
 async function encodeSplit(
   step: TrainStep,
   split: ValidationSplit,
+  collectives: Collectives,
   signal: AbortSignal | undefined,
 ): Promise<SplitFeatures> {
+  const [imageCount, textCount] = [split.imageIds.length, split.relevantIds.length];
+  const imageBatches = split.imageBatches(signal, ownRows(imageCount, collectives));
+  const images = await stack(imageBatches, (batch) => step.encodeImages(batch));
+  const textBatches = split.textBatches(signal, ownRows(textCount, collectives));
+  const texts = await stack(textBatches, (batch) => step.encodeTexts(batch));
   return {
-    images: await stack(split.imageBatches(signal), (batch) => step.encodeImages(batch)),
-    texts: await stack(split.textBatches(signal), (batch) => step.encodeTexts(batch)),
+    images: await gatherFeatures(images, imageCount, collectives),
+    texts: await gatherFeatures(texts, textCount, collectives),
   };
+}
+
+/** A replica's share of rows, as many for each: the last row stands in where there are none left. */
+function ownRows(count: number, { rank, worldSize }: Collectives): readonly number[] {
+  const share = Math.ceil(count / worldSize);
+  return Array.from({ length: share }, (_, i) => Math.min(rank * share + i, count - 1));
+}
+
+async function gatherFeatures(
+  own: NdArray<'float32'>,
+  count: number,
+  collectives: Collectives,
+): Promise<NdArray<'float32'>> {
+  if (collectives.worldSize === 1) return own;
+  const width = own.shape[1] as number;
+  const all = new Float32Array(own.data.length * collectives.worldSize);
+  await collectives.allGather(own.data, all);
+  return float32([count, width], all.subarray(0, count * width));
+}
+
+interface ValidationSums {
+  readonly loss: number;
+  readonly imageToText: number;
+  readonly textToImage: number;
+}
+
+async function overReplicas(sums: ValidationSums, collectives: Collectives): Promise<ValidationSums> {
+  if (collectives.worldSize === 1) return sums;
+  const buffer = Float32Array.of(sums.loss, sums.imageToText, sums.textToImage);
+  await collectives.allReduceSum(buffer);
+  const [loss = 0, imageToText = 0, textToImage = 0] = buffer;
+  return { loss, imageToText, textToImage };
 }
 
 const rankSplit = (

@@ -19,6 +19,9 @@ import type {
 import { type Arena, createArena, layOut } from './arena.ts';
 import { type BatchGradients, type BatchOutcome, trimPadding } from './batch-gradients.ts';
 import { fillBatch } from './fill-batch.ts';
+import { createGradientCheck, type GradientCheck } from './gradient-check.ts';
+import { roundToHalf } from './half-weights.ts';
+import { LossScale } from './loss-scale.ts';
 import { createMicroBatchGradients } from './micro-batches.ts';
 import { createOptimizer, type Optimizer } from './optimizer.ts';
 import { gatherPairKeys, uniqueKeys } from './pair-keys.ts';
@@ -27,6 +30,8 @@ import { createWholeBatchGradients } from './whole-batch.ts';
 /** CLIP keeps the factor of the logits between 1 and 100. */
 const MIN_LOGIT_SCALE = 0;
 const MAX_LOGIT_SCALE = 4.6052;
+/** Gradients that overflow without being enlarged are not saved by a smaller scale. */
+const MIN_LOSS_SCALE = 1;
 
 /** Builds the programs of a training step and holds the model's parameters and the optimizer's state between steps. */
 export async function createTrainStep(options: TrainStepOptions): Promise<TrainStep> {
@@ -53,9 +58,11 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
   );
   const gradients = await createBatchGradients(options, parameters, arenas.gradients);
   const optimizer = await createOptimizer(runtime, options.optimizer, trainedLayout);
+  const scaling = isHalf(options) ? await createGradientCheck(runtime) : undefined;
+  if (options.precision === 'fp16') await roundToHalf(arenas.trained);
   // The starting values are in the arenas now: holding on to the caller's copy would cost as much again.
   const { parameters: _, ...settings } = options;
-  return new RunningTrainStep(settings, arenas, parameters, gradients, optimizer);
+  return new RunningTrainStep(settings, { arenas, parameters, gradients, optimizer, scaling });
 }
 
 /** Where there is one replica nothing is moved. */
@@ -86,6 +93,7 @@ async function createBatchGradients(
     replicas: options.replicas && replicaOptions(options.replicas),
     parameters,
     gradients,
+    ...(isHalf(options) && { precision: 'half' as const, lossScaled: true }),
   };
   if (settings.replicas?.syncBatchNorm && !runtime.canExchange)
     throw new UnsupportedError(`cannot be had with ${runtime.name}`, { place: 'use-bn-sync' });
@@ -115,6 +123,18 @@ interface Arenas {
   readonly fixed: Arena;
 }
 
+const isHalf = ({ precision = 'fp32' }: Pick<TrainStepOptions, 'precision'>): boolean => precision !== 'fp32';
+
+interface StepParts {
+  readonly arenas: Arenas;
+  /** Every tensor of the model, in the order of the specs. */
+  readonly parameters: ReadonlyMap<string, RunArray>;
+  readonly gradients: BatchGradients;
+  readonly optimizer: Optimizer;
+  /** Absent in single precision, where the loss is not scaled. */
+  readonly scaling: GradientCheck | undefined;
+}
+
 type StepSettings = Omit<TrainStepOptions, 'parameters'>;
 
 class RunningTrainStep implements TrainStep {
@@ -124,18 +144,15 @@ class RunningTrainStep implements TrainStep {
   readonly #parameters: ReadonlyMap<string, RunArray>;
   readonly #gradients: BatchGradients;
   readonly #optimizer: Optimizer;
+  readonly #scaling: GradientCheck | undefined;
+  #lossScale = new LossScale();
   readonly #collectives: Collectives;
   readonly #encoders = new Map<'image' | 'text', Promise<Executable>>();
   #isBusy = false;
 
-  constructor(
-    options: StepSettings,
-    arenas: Arenas,
-    parameters: ReadonlyMap<string, RunArray>,
-    gradients: BatchGradients,
-    optimizer: Optimizer,
-  ) {
+  constructor(options: StepSettings, { arenas, parameters, gradients, optimizer, scaling }: StepParts) {
     this.#options = options;
+    this.#scaling = scaling;
     this.#arenas = arenas;
     this.#parameters = parameters;
     this.#gradients = gradients;
@@ -151,7 +168,7 @@ class RunningTrainStep implements TrainStep {
   ): Promise<TrainStepResult> {
     return this.#exclusively(async () => {
       const { batchSize, contextLength, seed } = this.#options;
-      const { rank, worldSize } = this.#collectives;
+      const { rank } = this.#collectives;
       const { step } = this.#optimizer;
       const { rows, isPlain } = await this.#agreeOnRows(images.shape[0] ?? 0, pairKeys !== undefined);
       const sizes = { batchSize, rows, contextLength, rank };
@@ -161,18 +178,17 @@ class RunningTrainStep implements TrainStep {
         inputIds: batch.inputIds,
         pairKeys: isPlain ? undefined : await this.#sharedKeys(batch.pairKeys, rows),
         dropout: { seed, step: draw },
-        lossScale: 1,
+        lossScale: this.#scaling ? this.#lossScale.state.scale : 1,
       });
       const result = await this.#overReplicas(outcome);
-      if (!Number.isFinite(result.loss))
+      if (!this.#scaling && !Number.isFinite(result.loss))
         throw new FailedPreconditionError(
           `the loss of step ${step} is ${result.loss}; lower the learning rate (${learningRate}) or check the data`,
         );
-      const { trained, gradients } = this.#arenas;
-      await overReplicas(gradients, this.#collectives, 'sum');
-      await this.#optimizer.update(trained, gradients, learningRate, 1 / worldSize);
-      await this.#updateRunningStatistics(outcome.statistics);
-      return { ...result, logitScale: await this.#clampLogitScale() };
+      await overReplicas(this.#arenas.gradients, this.#collectives, 'sum');
+      if (await this.#update(learningRate)) await this.#updateRunningStatistics(outcome.statistics);
+      const logitScale = await this.#clampLogitScale();
+      return { ...result, logitScale, ...(this.#scaling && { lossScale: this.#lossScale.state }) };
     });
   }
 
@@ -191,11 +207,16 @@ class RunningTrainStep implements TrainStep {
     const parameters = new Map(
       [...this.#parameters.keys()].map((name) => [name, tensors.get(name) as NdArray<'float32'>]),
     );
-    return { parameters, optimizer: { step, expAvg: await expAvg.read(), expAvgSq: await expAvgSq.read() } };
+    return {
+      parameters,
+      optimizer: { step, expAvg: await expAvg.read(), expAvgSq: await expAvgSq.read() },
+      ...(this.#scaling && { lossScale: this.#lossScale.state }),
+    };
   }
 
-  restore({ parameters, optimizer }: TrainState): Promise<void> {
+  restore({ parameters, optimizer, lossScale }: TrainState): Promise<void> {
     return this.#exclusively(async () => {
+      this.#lossScale = new LossScale(lossScale);
       this.#arenas.trained.load(parameters, 'parameter');
       this.#arenas.fixed.load(parameters, 'parameter');
       this.#optimizer.expAvg.load(optimizer.expAvg, 'exp_avg');
@@ -207,6 +228,7 @@ class RunningTrainStep implements TrainStep {
   async dispose(): Promise<void> {
     await this.#gradients.dispose();
     await this.#optimizer.dispose();
+    await this.#scaling?.dispose();
     for (const arena of Object.values(this.#arenas)) arena.dispose();
     for (const encoder of this.#encoders.values()) await (await encoder).dispose();
   }
@@ -233,6 +255,24 @@ class RunningTrainStep implements TrainStep {
     this.#encoders.set(tower, encoder);
     const outputs = await (await encoder).run({ ...inputs, ...this.#weights() });
     return outputs['normalized'] as NdArray<'float32'>;
+  }
+
+  /** @returns whether there was an update: none in half precision when the gradients have overflowed. */
+  async #update(learningRate: number): Promise<boolean> {
+    const { trained, gradients } = this.#arenas;
+    const { scale } = this.#scaling ? this.#lossScale.state : { scale: 1 };
+    if (this.#scaling) {
+      const hasOverflowed = !(await this.#scaling.isFinite(gradients));
+      this.#lossScale.update(hasOverflowed);
+      if (hasOverflowed && scale < MIN_LOSS_SCALE)
+        throw new FailedPreconditionError(
+          `the gradients of step ${this.#optimizer.step} are not finite with a loss scale of ${scale}; lower the learning rate (${learningRate}), check the data or train in fp32`,
+        );
+      if (hasOverflowed) return false;
+    }
+    await this.#optimizer.update(trained, gradients, learningRate, 1 / (scale * this.#collectives.worldSize));
+    if (this.#options.precision === 'fp16') await roundToHalf(trained);
+    return true;
   }
 
   /** All replicas run the same program: one of more rows, or with masks, when a single one's batch needs it. */

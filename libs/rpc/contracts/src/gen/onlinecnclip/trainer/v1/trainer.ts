@@ -164,6 +164,53 @@ export function optimizerToJSON(object: Optimizer): string {
   }
 }
 
+/** Of several replicas, whose features a loss' gradient flows through. */
+export const FeatureGradients = {
+  /** FEATURE_GRADIENTS_UNSPECIFIED - The same as FEATURE_GRADIENTS_OWN. */
+  FEATURE_GRADIENTS_UNSPECIFIED: 0,
+  /** FEATURE_GRADIENTS_OWN - The replica's own, as in the research code. */
+  FEATURE_GRADIENTS_OWN: 1,
+  /** FEATURE_GRADIENTS_ALL - All: the gradient that one replica has with the whole global batch. */
+  FEATURE_GRADIENTS_ALL: 2,
+} as const;
+
+export type FeatureGradients = typeof FeatureGradients[keyof typeof FeatureGradients];
+
+export namespace FeatureGradients {
+  export type FEATURE_GRADIENTS_UNSPECIFIED = typeof FeatureGradients.FEATURE_GRADIENTS_UNSPECIFIED;
+  export type FEATURE_GRADIENTS_OWN = typeof FeatureGradients.FEATURE_GRADIENTS_OWN;
+  export type FEATURE_GRADIENTS_ALL = typeof FeatureGradients.FEATURE_GRADIENTS_ALL;
+}
+
+export function featureGradientsFromJSON(object: any): FeatureGradients {
+  switch (object) {
+    case 0:
+    case "FEATURE_GRADIENTS_UNSPECIFIED":
+      return FeatureGradients.FEATURE_GRADIENTS_UNSPECIFIED;
+    case 1:
+    case "FEATURE_GRADIENTS_OWN":
+      return FeatureGradients.FEATURE_GRADIENTS_OWN;
+    case 2:
+    case "FEATURE_GRADIENTS_ALL":
+      return FeatureGradients.FEATURE_GRADIENTS_ALL;
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum FeatureGradients");
+  }
+}
+
+export function featureGradientsToJSON(object: FeatureGradients): string {
+  switch (object) {
+    case FeatureGradients.FEATURE_GRADIENTS_UNSPECIFIED:
+      return "FEATURE_GRADIENTS_UNSPECIFIED";
+    case FeatureGradients.FEATURE_GRADIENTS_OWN:
+      return "FEATURE_GRADIENTS_OWN";
+    case FeatureGradients.FEATURE_GRADIENTS_ALL:
+      return "FEATURE_GRADIENTS_ALL";
+    default:
+      throw new globalThis.Error("Unrecognized enum value " + object + " for enum FeatureGradients");
+  }
+}
+
 /** How training images are varied. */
 export const Augmentation = {
   /** AUGMENTATION_UNSPECIFIED - AUGMENTATION_ORIGINAL with use_augment, else AUGMENTATION_NONE. */
@@ -225,6 +272,10 @@ export const Precision = {
   PRECISION_UNSPECIFIED: 0,
   /** PRECISION_FP32 - IEEE 754 binary32. */
   PRECISION_FP32: 1,
+  /** PRECISION_AMP - Matrix products in binary16 with dynamic loss scaling; weights in binary32. */
+  PRECISION_AMP: 2,
+  /** PRECISION_FP16 - As PRECISION_AMP, and the weights of matrix products are rounded to binary16. */
+  PRECISION_FP16: 3,
 } as const;
 
 export type Precision = typeof Precision[keyof typeof Precision];
@@ -232,6 +283,8 @@ export type Precision = typeof Precision[keyof typeof Precision];
 export namespace Precision {
   export type PRECISION_UNSPECIFIED = typeof Precision.PRECISION_UNSPECIFIED;
   export type PRECISION_FP32 = typeof Precision.PRECISION_FP32;
+  export type PRECISION_AMP = typeof Precision.PRECISION_AMP;
+  export type PRECISION_FP16 = typeof Precision.PRECISION_FP16;
 }
 
 export function precisionFromJSON(object: any): Precision {
@@ -242,6 +295,12 @@ export function precisionFromJSON(object: any): Precision {
     case 1:
     case "PRECISION_FP32":
       return Precision.PRECISION_FP32;
+    case 2:
+    case "PRECISION_AMP":
+      return Precision.PRECISION_AMP;
+    case 3:
+    case "PRECISION_FP16":
+      return Precision.PRECISION_FP16;
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Precision");
   }
@@ -253,6 +312,10 @@ export function precisionToJSON(object: Precision): string {
       return "PRECISION_UNSPECIFIED";
     case Precision.PRECISION_FP32:
       return "PRECISION_FP32";
+    case Precision.PRECISION_AMP:
+      return "PRECISION_AMP";
+    case Precision.PRECISION_FP16:
+      return "PRECISION_FP16";
     default:
       throw new globalThis.Error("Unrecognized enum value " + object + " for enum Precision");
   }
@@ -647,6 +710,12 @@ export interface RunOptions {
   optimizer: Optimizer;
   /** How training images are varied; INVALID_ARGUMENT where it contradicts use_augment. */
   augmentation: Augmentation;
+  /** Pairs that are in memory at once, for the gradients of the whole batch; divides batch_size. Not set: all. */
+  microBatchSize?:
+    | number
+    | undefined;
+  /** Of several replicas, whose features a loss' gradient flows through. */
+  featureGradients: FeatureGradients;
 }
 
 /**
@@ -1632,6 +1701,8 @@ function createBaseRunOptions(): RunOptions {
     loss: 0,
     optimizer: 0,
     augmentation: 0,
+    microBatchSize: undefined,
+    featureGradients: 0,
   };
 }
 
@@ -1771,6 +1842,12 @@ export const RunOptions: MessageFns<RunOptions> = {
     }
     if (message.augmentation !== 0) {
       writer.uint32(320).int32(message.augmentation);
+    }
+    if (message.microBatchSize !== undefined) {
+      writer.uint32(328).int32(message.microBatchSize);
+    }
+    if (message.featureGradients !== 0) {
+      writer.uint32(336).int32(message.featureGradients);
     }
     return writer;
   },
@@ -2108,6 +2185,22 @@ export const RunOptions: MessageFns<RunOptions> = {
             message.augmentation = reader.int32() as any;
             continue;
           }
+          case 41: {
+            if (tag !== 328) {
+              break;
+            }
+
+            message.microBatchSize = reader.int32();
+            continue;
+          }
+          case 42: {
+            if (tag !== 336) {
+              break;
+            }
+
+            message.featureGradients = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2262,6 +2355,16 @@ export const RunOptions: MessageFns<RunOptions> = {
       loss: isSet(object.loss) ? lossFromJSON(object.loss) : 0,
       optimizer: isSet(object.optimizer) ? optimizerFromJSON(object.optimizer) : 0,
       augmentation: isSet(object.augmentation) ? augmentationFromJSON(object.augmentation) : 0,
+      microBatchSize: isSet(object.microBatchSize)
+        ? globalThis.Number(object.microBatchSize)
+        : isSet(object.micro_batch_size)
+        ? globalThis.Number(object.micro_batch_size)
+        : undefined,
+      featureGradients: isSet(object.featureGradients)
+        ? featureGradientsFromJSON(object.featureGradients)
+        : isSet(object.feature_gradients)
+        ? featureGradientsFromJSON(object.feature_gradients)
+        : 0,
     };
   },
 
@@ -2387,6 +2490,12 @@ export const RunOptions: MessageFns<RunOptions> = {
     if (message.augmentation !== 0) {
       obj.augmentation = augmentationToJSON(message.augmentation);
     }
+    if (message.microBatchSize !== undefined) {
+      obj.microBatchSize = Math.round(message.microBatchSize);
+    }
+    if (message.featureGradients !== 0) {
+      obj.featureGradients = featureGradientsToJSON(message.featureGradients);
+    }
     return obj;
   },
 
@@ -2441,6 +2550,8 @@ export const RunOptions: MessageFns<RunOptions> = {
     message.loss = object.loss ?? 0;
     message.optimizer = object.optimizer ?? 0;
     message.augmentation = object.augmentation ?? 0;
+    message.microBatchSize = object.microBatchSize ?? undefined;
+    message.featureGradients = object.featureGradients ?? 0;
     return message;
   },
 };
