@@ -26,7 +26,13 @@ export async function composeConsole(
     pictures: joinSources(sources),
     logger,
     telemetry,
-    allowedHosts: [parseAddress(config.listenAddress).host, ...config.allowedHosts],
+    allowedHosts: [hostHeaderOf(config.listenAddress), ...config.allowedHosts],
     drainTimeoutMs: config.drainTimeoutMs,
   });
+}
+
+/** As a browser names it: an IPv6 address in brackets. */
+function hostHeaderOf(address: string): string {
+  const { host } = parseAddress(address);
+  return host.includes(':') ? `[${host}]` : host;
 }

@@ -64,16 +64,16 @@ export async function createConsole(parts: ConsoleParts): Promise<Listener> {
   sessionRoutes(app, clients, streams);
   crawlRoutes(app, clients, jobs, streams);
   serveAssets(app, loadAssets());
-  const polling = Promise.withResolvers<void>();
+  let polling: Promise<void> | undefined;
   return {
     listen: async (address) => {
       const listening = await listen(app, address);
-      feeds.poll().then(polling.resolve, polling.reject);
+      polling = feeds.poll();
       return listening;
     },
     close: async () => {
       ending.abort();
-      await Promise.all([streams.close(), jobs.close()]);
+      await Promise.all([streams.close(), jobs.close(), polling]);
       // Idle connections of open pages would keep the server up.
       const killing = setTimeout(() => app.server.closeAllConnections(), parts.drainTimeoutMs);
       await app.close();

@@ -177,6 +177,8 @@ class RunDetail {
       const steps = this.#steps;
       this.#loss.set(lossData(steps, this.#validations));
       this.#rate.set([steps.map(({ step }) => step), steps.map(({ learningRate }) => learningRate)]);
+      // Online runs, and those without validation data, have none.
+      this.#recall.element.hidden = this.#validations.length === 0;
       const recalls = ['recallAt1', 'recallAt5', 'recallAt10', 'meanRecall'] as const;
       this.#recall.set([
         this.#validations.map(({ step }) => step),
