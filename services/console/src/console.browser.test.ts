@@ -157,6 +157,23 @@ describe('the page in a real browser', { skip, concurrency: false }, () => {
     const [options] = trainer.started;
     assert.equal(options?.lr, 0.0003);
     assert.equal(options?.batchSize, undefined, 'what is left empty is the trainer’s to choose');
+    await page.click('.runs > button');
+    await page.type('dialog [name=model]', 'experiments/a.pt');
+    await page.type('dialog [name=queries]', 'unseen_texts.jsonl');
+    await page.type('dialog [name=maxEpochs]', '30');
+    await page.type('dialog [name=replayRatio]', '0.5');
+    await page.type('dialog [name=gateMaxDrop]', '10%');
+    await page.type('dialog [name=name]', 'adapted');
+    await page.select('dialog [name=onlineScope]', 'exclude-scored');
+    await checkAccessibility(page);
+    await page.click('dialog .primary');
+    await wait(page, `location.hash === '#/training/adapted'`);
+    const [adaptation] = trainer.adapted;
+    assert.deepEqual(
+      [adaptation?.maxEpochs, adaptation?.replayRatio, adaptation?.gateMaxDrop, adaptation?.onlineScope],
+      [30, 0.5, '10%', 2],
+    );
+    assert.equal(adaptation?.lr, undefined);
     assert.deepEqual(
       complaints.filter((text) => !/409/.test(text)),
       [],

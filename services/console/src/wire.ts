@@ -194,6 +194,30 @@ export interface RunForm {
   readonly optimizer?: 'lamb' | 'adamw' | undefined;
 }
 
+/** The main options of test-time online learning; what is left out has the trainer's default. */
+export interface AdaptationForm {
+  readonly name?: string | undefined;
+  readonly model: string;
+  readonly queries: string;
+  readonly maxEpochs: number;
+  readonly onlineQueries?: string | undefined;
+  readonly imagesPerQuery?: number | undefined;
+  readonly batchSize?: number | undefined;
+  readonly contextLength?: number | undefined;
+  readonly learningRate?: number | undefined;
+  readonly warmup?: number | undefined;
+  readonly visionModel?: string | undefined;
+  readonly textModel?: string | undefined;
+  /** Data set that pairs are replayed from. */
+  readonly trainData?: string | undefined;
+  readonly replayRatio?: number | undefined;
+  readonly gateData?: string | undefined;
+  readonly gateMaxDrop?: string | undefined;
+  readonly onlineScope?: 'all' | 'exclude-scored' | undefined;
+  readonly loss?: 'dsl' | 'clip' | undefined;
+  readonly optimizer?: 'lamb' | 'adamw' | undefined;
+}
+
 export type SessionStateName =
   | 'new'
   | 'login-wait'

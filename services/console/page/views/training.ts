@@ -6,6 +6,7 @@ import { message, number } from '../language.ts';
 import { badge } from './badge.ts';
 import { runDetail } from './run-detail.ts';
 import { openRunDialog } from './run-dialog.ts';
+import { ADAPTATION_FORM, TRAINING_FORM } from './run-forms.ts';
 import { repeat, type View } from './view.ts';
 
 const LIST_INTERVAL_MS = 3_000;
@@ -36,13 +37,16 @@ export const trainingView: View = ({ rest, signal }) => {
   };
   repeat(LIST_INTERVAL_MS, signal, () => void refresh());
   const start = h('button', { class: 'primary' }, message('startRun'));
-  start.addEventListener('click', () => openRunDialog(signal));
+  start.addEventListener('click', () => openRunDialog(TRAINING_FORM, signal));
+  const adapt = h('button', {}, message('startAdaptation'));
+  adapt.addEventListener('click', () => openRunDialog(ADAPTATION_FORM, signal));
   const runs = h(
     'section',
     { class: 'runs', 'aria-labelledby': 'runs-title' },
     h('div', { class: 'row between' }, h('h2', { id: 'runs-title' }, message('runs')), start),
     notice.element,
     list,
+    adapt,
   );
   return [h('div', { class: 'split' }, runs, detail)];
 };

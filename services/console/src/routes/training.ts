@@ -1,4 +1,10 @@
-import { Loss, Optimizer, RunOptions } from '@online-cnclip/contracts/trainer/v1';
+import {
+  AdaptationOptions,
+  Loss,
+  OnlineScope,
+  Optimizer,
+  RunOptions,
+} from '@online-cnclip/contracts/trainer/v1';
 import { DataLossError } from '@online-cnclip/foundation';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
@@ -7,7 +13,7 @@ import type { EventStreams } from '../http/event-stream.ts';
 import { parseInput } from '../http/input.ts';
 import type { RunFeeds } from '../runs/run-feeds.ts';
 import { checkpointView, runView } from '../views/run-view.ts';
-import type { CheckpointView, RunEvents, RunForm, RunView } from '../wire.ts';
+import type { AdaptationForm, CheckpointView, RunEvents, RunForm, RunView } from '../wire.ts';
 
 /** What the trainer refuses is refused by the trainer; here only what JSON may hold is checked. */
 const text = z.string().trim().max(4_096);
@@ -31,8 +37,35 @@ const runForm = z.object({
   optimizer: z.enum(['lamb', 'adamw']).optional(),
 }) satisfies z.ZodType<RunForm>;
 
+const adaptationForm = z.object({
+  name: text.optional(),
+  model: text.min(1),
+  queries: text.min(1),
+  maxEpochs: whole,
+  onlineQueries: text.optional(),
+  imagesPerQuery: whole.optional(),
+  batchSize: whole.optional(),
+  contextLength: whole.optional(),
+  learningRate: z.number().positive().optional(),
+  warmup: whole.optional(),
+  visionModel: text.optional(),
+  textModel: text.optional(),
+  trainData: text.optional(),
+  replayRatio: z.number().min(0).optional(),
+  gateData: text.optional(),
+  gateMaxDrop: text.optional(),
+  onlineScope: z.enum(['all', 'exclude-scored']).optional(),
+  loss: z.enum(['dsl', 'clip']).optional(),
+  optimizer: z.enum(['lamb', 'adamw']).optional(),
+}) satisfies z.ZodType<AdaptationForm>;
+
 const LOSSES = { dsl: Loss.LOSS_DSL, clip: Loss.LOSS_CLIP } as const;
 const OPTIMIZERS = { lamb: Optimizer.OPTIMIZER_LAMB, adamw: Optimizer.OPTIMIZER_ADAMW } as const;
+
+const SCOPES = {
+  all: OnlineScope.ONLINE_SCOPE_ALL,
+  'exclude-scored': OnlineScope.ONLINE_SCOPE_EXCLUDE_SCORED,
+} as const;
 
 interface RunParams {
   readonly Params: { readonly name: string };
@@ -49,6 +82,12 @@ export function trainingRoutes(
   app.post('/api/runs', async ({ body }): Promise<RunView> => {
     const { run } = await trainer.startRun({ options: runOptions(parseInput(runForm, body)) });
     // Watched at once, so that its first steps are on the curve.
+    return (await feeds.feedOf(named(run).name)).run;
+  });
+
+  app.post('/api/adaptations', async ({ body }): Promise<RunView> => {
+    const options = adaptationOptions(parseInput(adaptationForm, body));
+    const { run } = await trainer.startAdaptation({ options });
     return (await feeds.feedOf(named(run).name)).run;
   });
 
@@ -72,6 +111,8 @@ export function trainingRoutes(
   });
 }
 
+const long = (value: number | undefined) => (value === undefined ? undefined : BigInt(value));
+
 /** What the form leaves out stays out, so that the trainer's default counts. */
 function runOptions({
   learningRate,
@@ -82,7 +123,6 @@ function runOptions({
   validStepInterval,
   ...same
 }: RunForm) {
-  const long = (value: number | undefined) => (value === undefined ? undefined : BigInt(value));
   const given = {
     ...same,
     lr: learningRate,
@@ -93,6 +133,18 @@ function runOptions({
     optimizer: optimizer && OPTIMIZERS[optimizer],
   };
   return RunOptions.fromPartial(withoutUndefined(given));
+}
+
+function adaptationOptions({ learningRate, loss, optimizer, onlineScope, warmup, ...same }: AdaptationForm) {
+  const given = {
+    ...same,
+    lr: learningRate,
+    warmup: long(warmup),
+    loss: loss && LOSSES[loss],
+    optimizer: optimizer && OPTIMIZERS[optimizer],
+    onlineScope: onlineScope && SCOPES[onlineScope],
+  };
+  return AdaptationOptions.fromPartial(withoutUndefined(given));
 }
 
 /** The same without the fields that are undefined, which the contract's types tell from absent ones. */

@@ -1,4 +1,5 @@
 import {
+  type AdaptationOptions,
   Checkpoint,
   GateReport,
   OnlineStepReport,
@@ -17,7 +18,7 @@ import {
   NotFoundError,
 } from '@online-cnclip/foundation';
 import type { Handlers } from '@online-cnclip/service-kit';
-import { unsupported, unsupportedStream } from './unsupported.ts';
+import { unsupportedStream } from './unsupported.ts';
 import { Updates } from './updates.ts';
 
 interface FakeRun {
@@ -30,6 +31,8 @@ interface FakeRun {
 /** A trainer whose runs do a step when the test says so. */
 export class FakeTrainer {
   readonly #runs = new Map<string, FakeRun>();
+  /** Options of the adaptations that were started over the wire. */
+  readonly adapted: AdaptationOptions[] = [];
   /** Checkpoints that the encoder was told to load, the latest last. */
   served: string[] = [];
   /** Options of the runs that were started over the wire. */
@@ -157,7 +160,12 @@ export class FakeTrainer {
         return { run: this.#get(name).run };
       },
       watchRun: (request, { signal }) => this.#watch(request.name, signal),
-      startAdaptation: unsupported,
+      startAdaptation: async ({ options }) => {
+        if (!options?.model) throw new InvalidInputError('is required', { place: 'model' });
+        this.adapted.push(options);
+        this.add(options.name, options.maxEpochs);
+        return { run: this.#get(options.name).run };
+      },
       rollBackModel: async () => {
         const [checkpointPath, replacedCheckpointPath] = this.served.slice(-2);
         if (!checkpointPath || !replacedCheckpointPath)
