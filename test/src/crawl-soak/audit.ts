@@ -11,6 +11,10 @@ interface ShopAudit {
   readonly searches: number;
   /** Searches that came too soon, after the last of their session or within a window of the whole site. */
   readonly rateBreaches: number;
+  /** The first of them, for a person. */
+  readonly breaches: readonly string[];
+  /** Requests that the browser sent again by itself, after their connection was reset. */
+  readonly resent: number;
   /** Keys and clicks on pages that ask for a person. */
   readonly challengeInputs: number;
 }
@@ -30,32 +34,55 @@ const TOLERANCE_MS = 50;
 
 const WINDOW_MS = 5_000;
 
+const SHOWN_BREACHES = 10;
+
 /** By the shop's own log. */
 export async function auditShop(
   shop: ShopControl,
   { queryIntervalMs, sessions }: { readonly queryIntervalMs: number; readonly sessions: number },
 ): Promise<ShopAudit> {
   const searches = (await shop.requests()).filter(({ path }) => path.startsWith('/search?'));
-  const bySession = Map.groupBy(searches, ({ session }) => session);
-  let rateBreaches = 0;
-  for (const own of bySession.values()) rateBreaches += countCloser(own, queryIntervalMs - TOLERANCE_MS);
+  const { reset = 0 } = await shop.faultHits();
+  const bySession = [...Map.groupBy(searches, ({ session }) => session).values()];
+  const closer = bySession.flatMap((own) => findCloser(own, queryIntervalMs - TOLERANCE_MS));
+  // Chromium sends a request again by itself whose connection, used before, was reset under it.
+  const resent = closer.filter(({ isSame }) => isSame).slice(0, reset);
+  const breaches = closer.filter((each) => !resent.includes(each)).map(({ text }) => text);
   // Each session may have one search on its way when the window begins.
-  rateBreaches += countFuller(searches, WINDOW_MS / queryIntervalMs + sessions + 1);
-  return { searches: searches.length, rateBreaches, challengeInputs: (await shop.inputs()).length };
+  breaches.push(...findFuller(searches, WINDOW_MS / queryIntervalMs + sessions + 1));
+  return {
+    searches: searches.length,
+    rateBreaches: breaches.length,
+    breaches: breaches.slice(0, SHOWN_BREACHES),
+    resent: resent.length,
+    challengeInputs: (await shop.inputs()).length,
+  };
 }
 
-const countCloser = (searches: readonly RecordedRequest[], leastMs: number): number =>
-  searches.filter(({ at }, i) => i > 0 && at - (searches[i - 1]?.at ?? 0) < leastMs).length;
+interface Closer {
+  readonly text: string;
+  /** Whether it is the very request again. */
+  readonly isSame: boolean;
+}
+
+function findCloser(searches: readonly RecordedRequest[], leastMs: number): Closer[] {
+  return searches.slice(1).flatMap(({ at, path, session }, i) => {
+    const before = searches[i];
+    if (!before || at - before.at >= leastMs) return [];
+    const text = `${session}: ${path} ${at - before.at} ms after ${before.path}`;
+    return [{ text, isSame: path === before.path }];
+  });
+}
 
 /** Windows, each from one search on, that hold more searches than they may. */
-function countFuller(searches: readonly RecordedRequest[], most: number): number {
-  let count = 0;
+function findFuller(searches: readonly RecordedRequest[], most: number): string[] {
+  const found: string[] = [];
   for (let first = 0, next = 0; first < searches.length; first += 1) {
     const start = searches[first]?.at ?? 0;
     while (next < searches.length && (searches[next]?.at ?? 0) < start + WINDOW_MS) next += 1;
-    if (next - first > most) count += 1;
+    if (next - first > most) found.push(`${next - first} searches in ${WINDOW_MS} ms`);
   }
-  return count;
+  return found;
 }
 
 /** Against what clients were told, and what the shop really has. */

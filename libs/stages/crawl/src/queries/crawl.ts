@@ -206,7 +206,8 @@ export class Crawl {
       return this.#answerOf(record, wanted, outcome.state !== 'OK' && record.images.length > 0);
     } catch (error) {
       if (!(error instanceof StorageFullError)) {
-        if (!this.#closing.signal.aborted) logger.error({ query, err: error }, 'query failed');
+        if (this.#closing.signal.aborted) throw abortError(this.#closing.signal);
+        logger.error({ query, err: error }, 'query failed');
         throw error;
       }
       // It stays accepted: there may be room at the next start.

@@ -181,7 +181,11 @@ export class LeaseDesk {
     const { fencingToken } = session.record;
     session.become('PROBING', `its lease ran out after ${leaseMs} ms`, { fencingToken: fencingToken + 1 });
     lost.abort(new LeaseLostError(`the lease ran out after ${leaseMs} ms`));
-    void session.dropBrowser().then(() => session.probe('its lease ran out'));
+    void session
+      .dropBrowser()
+      .then(() => session.probe('its lease ran out'))
+      // Retired meanwhile.
+      .catch((error: unknown) => logger.warn({ err: error }, 'not probed'));
   }
 
   /** Why nobody should go on waiting: no session can be expected to take a query soon. */

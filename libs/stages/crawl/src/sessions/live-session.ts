@@ -247,7 +247,12 @@ export class LiveSession {
     this.#browser = undefined;
     if (this.#ended.signal.aborted) return;
     this.#parts.logger.warn({ sessionId: String(this.sessionId), how }, 'a browser ended');
-    if (this.record.state === 'READY') this.probe(`its browser ended (${how})`);
+    if (this.record.state !== 'READY') return;
+    try {
+      this.probe(`its browser ended (${how})`);
+    } catch (error) {
+      this.#parts.logger.error({ sessionId: String(this.sessionId), err: error }, 'not probed');
+    }
   }
 }
 
