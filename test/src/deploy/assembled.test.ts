@@ -32,7 +32,7 @@ before(async () => {
   folder = mkdtempSync(join(tmpdir(), 'assembled-'));
   app = join(folder, 'app');
   data = join(folder, 'data');
-  execFileSync(process.execPath, [join(SCRIPTS, 'assemble.mjs'), app, ...SERVICES], {
+  execFileSync(process.execPath, [join(SCRIPTS, 'assemble.mjs'), app, ...SERVICES, 'cli'], {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   mkdirSync(data);
@@ -63,10 +63,8 @@ test('production dependencies are there, development ones and tests are not', ()
     assert.ok(existsSync(join(app, 'node_modules', name)), name);
   const exclude = (path: string) => path === 'node_modules';
   assert.deepEqual(globSync('**/*.test.ts', { cwd: app, exclude }), []);
-  assert.deepEqual(
-    globSync('services/*', { cwd: app }).sort(),
-    SERVICES.map((name) => `services/${name}`).sort(),
-  );
+  const folders = [...SERVICES, 'cli'].map((name) => `services/${name}`);
+  assert.deepEqual(globSync('services/*', { cwd: app }).sort(), folders.sort());
 });
 
 test('no link leads out of the folder or to nothing', () => {
@@ -119,6 +117,17 @@ for (const service of SERVICES)
     assert.equal(status, 1);
     assert.match(stderr, /^health: .*ECONNREFUSED/);
   });
+
+test('the command line runs from the folder', () => {
+  const cli = (...args: string[]) =>
+    spawnSync(process.execPath, ['services/cli/bin/cnclip.mjs', ...args], { cwd: app, encoding: 'utf8' });
+  const { status, stdout, stderr } = cli('model', 'describe', '--help');
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /Usage: cnclip/);
+  // It fails for want of data and of nothing else.
+  const train = cli('train', `--data-path=${data}/none`, '--dataset=MUGE', '--name=x');
+  assert.match(train.stderr, /data\/none/);
+});
 
 async function start(service: Service): Promise<{ readonly child: ChildProcess; readonly port: string }> {
   const addresses = ['--listen-address', '127.0.0.1:0', '--metrics-address', '127.0.0.1:0'];
