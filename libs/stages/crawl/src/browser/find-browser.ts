@@ -21,7 +21,7 @@ export interface FoundBrowser {
 export interface FindBrowserOptions {
   /** The one to take, and no other. */
   readonly executablePath?: string | undefined;
-  /** `process.env`, which only a main.ts reads: PATH is searched, and the basics go on to the browser. */
+  /** The environment variables, which only a main.ts reads: PATH is searched, and the basics go on to the browser. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Folder for the browser of the npm package, should it be needed. */
   readonly unpackFolder: string;
