@@ -10,7 +10,7 @@ interface PageOptions {
 
 const page = ({ title, loggedIn, query = '' }: PageOptions, body: string): string => `<!doctype html>
 <html lang="zh-CN"><head><meta charset="utf-8"><title>${escapeHtml(title)}</title><style>
-body{font:14px sans-serif;margin:0 16px}.items{display:flex;flex-wrap:wrap;gap:8px}.items>div{width:200px;min-height:220px;border:1px solid #ddd}
+body{font:14px sans-serif;margin:0 16px}.items{display:flex;flex-wrap:wrap;gap:8px}.items>div{width:200px;min-height:320px;border:1px solid #ddd}
 .pic img{width:180px;height:180px;background:#eee}[hidden]{display:none!important}.site-nav{padding:6px 0}
 </style></head><body>
 <div class="site-nav">${loggedIn ? '<a class="site-nav-user">会员</a>' : '<a class="site-nav-login" href="/member/login">请登录</a>'}</div>

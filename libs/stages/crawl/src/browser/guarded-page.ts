@@ -22,14 +22,14 @@ export interface OperationLimits {
 
 /** An error of the network's, as Chromium names it. */
 const NETWORK_ERROR = /net::ERR_[A-Z_]+/;
-/** The name shows in nothing that a page can read; worlds of one name are one. */
+/** The name shows in nothing that a page can read. */
 const WORLD = 'reader';
 const ERROR_PAGE = 'chrome-error:';
 /** What a page's scripts end with when the page goes elsewhere beneath them. */
 const LEFT =
   /context was destroyed|Cannot find (execution )?context|No frame (for|with) given id|[Nn]ode is (detached|either not)|No element found/;
-/** Between Puppeteer's noticing that a connection is gone and the news of what ended. */
-const NEWS_MS = 1_000;
+/** Between Puppeteer's noticing that a connection is gone and the news of what ended, helpers and all. */
+const NEWS_MS = 3_000;
 /** Between an element's loss and the news that its page was left. */
 const NEWS_OF_LEAVING_MS = 100;
 
@@ -41,6 +41,8 @@ export class GuardedPage {
   readonly #crashed: Promise<'crashed'>;
   #usable = true;
   #document: HTTPResponse | undefined;
+  /** Context of the scripts in the document shown. */
+  #world: number | undefined;
   /** How many documents the page has shown. */
   #documents = 0;
   #failure: NavigationFailedError | undefined;
@@ -54,7 +56,9 @@ export class GuardedPage {
     // Unanswered, a dialog stops the page for good.
     page.on('dialog', (dialog) => void dialog.dismiss().catch(() => undefined));
     page.on('framenavigated', (frame) => {
-      if (frame === page.mainFrame()) this.#documents++;
+      if (frame !== page.mainFrame()) return;
+      this.#documents++;
+      this.#world = undefined;
     });
     const isDocument = (request: HTTPRequest): boolean =>
       request.isNavigationRequest() && request.frame() === page.mainFrame();
@@ -143,18 +147,28 @@ export class GuardedPage {
   }
 
   async #callFunction<T, A extends unknown[]>(script: (...given: A) => T, given: A): Promise<T> {
-    const { frameTree } = await this.#client.send('Page.getFrameTree');
-    const world = { frameId: frameTree.frame.id, worldName: WORLD };
-    const { executionContextId } = await this.#client.send('Page.createIsolatedWorld', world);
-    const { result, exceptionDetails } = await this.#client.send('Runtime.callFunctionOn', {
-      functionDeclaration: script.toString(),
-      arguments: given.map((value) => ({ value })),
-      executionContextId,
-      returnByValue: true,
-    });
+    this.#world ??= await this.#openWorld();
+    const { result, exceptionDetails } = await this.#client
+      .send('Runtime.callFunctionOn', {
+        functionDeclaration: script.toString(),
+        arguments: given.map((value) => ({ value })),
+        executionContextId: this.#world,
+        returnByValue: true,
+      })
+      .catch((error: unknown) => {
+        // That of a document that is gone: the next look opens another one.
+        this.#world = undefined;
+        throw error;
+      });
     if (exceptionDetails !== undefined)
       throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
     return result.value as T;
+  }
+
+  async #openWorld(): Promise<number> {
+    const { frameTree } = await this.#client.send('Page.getFrameTree');
+    const world = { frameId: frameTree.frame.id, worldName: WORLD };
+    return (await this.#client.send('Page.createIsolatedWorld', world)).executionContextId;
   }
 
   async #explain(

@@ -1,13 +1,13 @@
 import type { ChildProcess } from 'node:child_process';
 import { chmod, mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { abortError, messageOf, throwIfAborted } from '@online-cnclip/foundation';
+import { messageOf, throwIfAborted } from '@online-cnclip/foundation';
 import type { Browser } from 'puppeteer-core';
 import { BrowserStartError } from './errors.ts';
 import type { Launcher } from './evasions.ts';
 import type { FoundBrowser } from './find-browser.ts';
 import type { Identity } from './identity.ts';
-import { clearStaleLock } from './profile-lock.ts';
+import { clearStaleLock, lockProfile } from './profile-lock.ts';
 import type { BrowserEnd } from './site-browser.ts';
 
 export interface BrowserLaunch {
@@ -87,11 +87,14 @@ export async function launchBrowser(launcher: Launcher, options: BrowserLaunch):
     });
   }
   const running = watch(browser);
-  if (signal.aborted) {
+  try {
+    await lockProfile(userDataDir, running.processId);
+    throwIfAborted(signal);
+    return running;
+  } catch (error) {
     await running.close();
-    throw abortError(signal);
+    throw error;
   }
-  return running;
 }
 
 function argumentsOf({ found, identity, sandbox, onlyHost }: BrowserLaunch): string[] {

@@ -42,7 +42,7 @@ test('a browser killed in the middle of a search is a typed error, and a new one
     await assert.rejects(site.screenshot(), { name: 'BrowserDiedError' });
     await site.close();
 
-    assert.equal(readlinkSync(join(session.userDataDir, 'SingletonLock')), `${hostname()}-${site.processId}`);
+    assert.equal(readlinkSync(join(session.userDataDir, 'BrowserLock')), `${hostname()}-${site.processId}`);
     await shop.setFaults();
     const next = await session.reopen();
     await logInByCookie(shop, next);

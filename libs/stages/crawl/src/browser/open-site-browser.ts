@@ -90,8 +90,8 @@ function loopbackHost({ origin }: SiteProfile): string | undefined {
 
 /** Of an operation on the browser itself. */
 const CALL_TIMEOUT_MS = 15_000;
-/** Between a lost connection and the news of the process' end. */
-const NEWS_MS = 1_000;
+/** Between a lost connection and the news of the process' end, helpers and all. */
+const NEWS_MS = 3_000;
 
 interface Parts {
   readonly profile: SiteProfile;

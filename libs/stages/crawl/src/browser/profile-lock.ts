@@ -1,12 +1,14 @@
 import { readFileSync } from 'node:fs';
-import { readlink, rm } from 'node:fs/promises';
+import { readlink, rm, symlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FailedPreconditionError } from '@online-cnclip/foundation';
 
+/** Of the browser that was started on a folder: a headless shell keeps no lock itself. As Chromium's, a link to `host-pid`. */
+const LOCK = 'BrowserLock';
 /** Files that Chromium keeps while it runs on a userDataDir; left behind when it is killed. */
-const SINGLETONS = ['SingletonLock', 'SingletonSocket', 'SingletonCookie'];
+const SINGLETONS = ['SingletonLock', 'SingletonSocket', 'SingletonCookie'] as const;
 /** A browser whose service was killed a moment ago needs about this long to notice and end. */
 const ENDING_MS = 5_000;
 const POLL_MS = 100;
@@ -19,11 +21,11 @@ const POLL_MS = 100;
 export async function clearStaleLock(userDataDir: string, signal: AbortSignal): Promise<void> {
   const deadline = Date.now() + ENDING_MS;
   for (;;) {
-    const owner = await lockOwner(userDataDir);
+    const owner = (await lockOwner(userDataDir, LOCK)) ?? (await lockOwner(userDataDir, SINGLETONS[0]));
     if (owner === undefined) return;
     if (owner.host !== hostname())
       throw new FailedPreconditionError(
-        `is locked by a browser on ${owner.host}; if that machine is gone, remove its SingletonLock`,
+        `is locked by a browser on ${owner.host}; if that machine is gone, remove ${[LOCK, ...SINGLETONS].join(', ')}`,
         { place: userDataDir },
       );
     if (!isBrowserOf(owner.pid, userDataDir)) break;
@@ -33,13 +35,21 @@ export async function clearStaleLock(userDataDir: string, signal: AbortSignal): 
       });
     await sleep(POLL_MS, undefined, { signal });
   }
-  await Promise.all(SINGLETONS.map((name) => rm(join(userDataDir, name), { force: true })));
+  await Promise.all([LOCK, ...SINGLETONS].map((name) => rm(join(userDataDir, name), { force: true })));
 }
 
-/** The lock is a symbolic link to `host-pid`. */
-async function lockOwner(userDataDir: string): Promise<{ host: string; pid: number } | undefined> {
+/** Says that this browser uses the folder. */
+export async function lockProfile(userDataDir: string, pid: number): Promise<void> {
+  await rm(join(userDataDir, LOCK), { force: true });
+  await symlink(`${hostname()}-${pid}`, join(userDataDir, LOCK));
+}
+
+async function lockOwner(
+  userDataDir: string,
+  lock: string,
+): Promise<{ host: string; pid: number } | undefined> {
   try {
-    const target = await readlink(join(userDataDir, 'SingletonLock'));
+    const target = await readlink(join(userDataDir, lock));
     const dash = target.lastIndexOf('-');
     return { host: target.slice(0, dash), pid: Number(target.slice(dash + 1)) };
   } catch {
