@@ -5,7 +5,6 @@ import {
   ImageSource,
   Loss,
   type OnlineReport,
-  OnlineScope,
   type OnlineStepReport,
   Optimizer,
 } from '@online-cnclip/contracts/trainer/v1';
@@ -20,11 +19,17 @@ import {
   parseAdaptOptions,
 } from '@online-cnclip/training';
 import type { DataRoot } from './data-root.ts';
-import { EXPERIMENTS, knownValue, LOSSES, OPTIMIZERS, plain } from './options-message.ts';
+import {
+  CACHE,
+  EXPERIMENTS,
+  knownValue,
+  LOSSES,
+  OPTIMIZERS,
+  plain,
+  SCOPE_MESSAGES,
+  SCOPES,
+} from './options-message.ts';
 import { recallMessage } from './recall-message.ts';
-
-/** Folder of crawled images in the data folder. */
-export const CACHE = 'cache';
 
 const PLAIN = [
   'maxEpochs',
@@ -47,15 +52,6 @@ const PLAIN = [
   'maskDuplicates',
 ] as const satisfies readonly (keyof AdaptationOptions & keyof AdaptOptions)[];
 
-const SCOPES = {
-  [OnlineScope.ONLINE_SCOPE_UNSPECIFIED]: 'all',
-  [OnlineScope.ONLINE_SCOPE_ALL]: 'all',
-  [OnlineScope.ONLINE_SCOPE_EXCLUDE_SCORED]: 'exclude-scored',
-} as const;
-const SCOPE_MESSAGES = {
-  all: OnlineScope.ONLINE_SCOPE_ALL,
-  'exclude-scored': OnlineScope.ONLINE_SCOPE_EXCLUDE_SCORED,
-} as const;
 const SOURCES = {
   crawl: ImageSource.IMAGE_SOURCE_CRAWL,
   cache: ImageSource.IMAGE_SOURCE_CACHE,

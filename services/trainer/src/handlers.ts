@@ -41,7 +41,7 @@ function trainerHandlers({
 
     async startRun({ options }) {
       if (!options) throw new InvalidInputError('is required', { place: 'options' });
-      const training = trainingOptionsOf(options, root, new Date());
+      const training = trainingOptionsOf(options, root, new Date(), crawlerAddress);
       checkTrainingInputs(training);
       return { run: runMessage(runs.start(training, runFolder(training)), root) };
     },

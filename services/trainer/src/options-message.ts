@@ -3,6 +3,7 @@ import {
   Augmentation,
   FeatureGradients,
   Loss,
+  OnlineScope,
   Optimizer,
   Precision,
   type RunOptions,
@@ -42,6 +43,10 @@ const PLAIN = [
   'useBnSync',
   'debug',
   'seed',
+  'onlineLearning',
+  'onlineCache',
+  'replayRatio',
+  'maskDuplicates',
 ] as const satisfies readonly (keyof RunOptions)[];
 
 /** Fields where 0 means never. */
@@ -80,6 +85,18 @@ const FEATURE_GRADIENTS = {
   [FeatureGradients.FEATURE_GRADIENTS_ALL]: 'all',
 } as const;
 
+/** Folder of crawled images in the data folder. */
+export const CACHE = 'cache';
+
+export const SCOPES = {
+  [OnlineScope.ONLINE_SCOPE_UNSPECIFIED]: 'all',
+  [OnlineScope.ONLINE_SCOPE_ALL]: 'all',
+  [OnlineScope.ONLINE_SCOPE_EXCLUDE_SCORED]: 'exclude-scored',
+} as const;
+export const SCOPE_MESSAGES = {
+  all: OnlineScope.ONLINE_SCOPE_ALL,
+  'exclude-scored': OnlineScope.ONLINE_SCOPE_EXCLUDE_SCORED,
+} as const;
 const AUGMENTATIONS = {
   [Augmentation.AUGMENTATION_UNSPECIFIED]: undefined,
   [Augmentation.AUGMENTATION_NONE]: 'none',
@@ -97,7 +114,12 @@ const AUGMENTATION_MESSAGES = {
  *
  * @throws InvalidInputError naming the option.
  */
-export function trainingOptionsOf(message: RunOptions, root: DataRoot, now: Date): TrainingOptions {
+export function trainingOptionsOf(
+  message: RunOptions,
+  root: DataRoot,
+  now: Date,
+  crawlerAddress?: string,
+): TrainingOptions {
   const path = (value: string | undefined, option: string) => {
     if (value === undefined || value === '') return undefined;
     return root.resolve(value, option);
@@ -116,6 +138,9 @@ export function trainingOptionsOf(message: RunOptions, root: DataRoot, now: Date
     optimizer: knownValue(OPTIMIZERS, message.optimizer, 'optimizer'),
     augmentation: knownValue(AUGMENTATIONS, message.augmentation, 'augmentation'),
     name: message.name || undefined,
+    cacheFolder: path(message.cacheFolder ?? CACHE, 'cache-folder'),
+    crawlerAddress,
+    onlineScope: knownValue(SCOPES, message.onlineScope, 'online-scope'),
   };
   for (const field of PLAIN) given[field] = plain(message[field]);
   for (const field of INTERVALS) given[field] = interval(plain(message[field]));
@@ -126,9 +151,11 @@ export function trainingOptionsOf(message: RunOptions, root: DataRoot, now: Date
 /** Options as callers give them: paths relative to the data folder. */
 export function runOptionsMessage(options: TrainingOptions, root: DataRoot): RunOptions {
   const path = (value: string | null) => (value === null ? undefined : root.relative(value));
-  const { maxSteps, validStepInterval } = options;
+  const { crawlerAddress: _, maxSteps, validStepInterval, ...given } = options;
   return {
-    ...options,
+    ...given,
+    cacheFolder: path(options.cacheFolder),
+    onlineScope: SCOPE_MESSAGES[options.onlineScope],
     useAugment: options.augmentation === 'original',
     augmentation: AUGMENTATION_MESSAGES[options.augmentation],
     trainData: root.relative(options.trainData),

@@ -127,6 +127,7 @@ function validationMessage(event: ValidationEvent): ValidationReport {
     imageToTextAccuracy: event.imageToTextAccuracy,
     textToImageAccuracy: event.textToImageAccuracy,
     recall: recallMessage(recall),
+    online: event.online && onlineMessage(event.online),
     seconds: event.seconds,
   };
 }

@@ -21,6 +21,8 @@ export interface TrainingPosition {
   readonly stepsPerEpoch: number;
   /** Of the last step. */
   readonly learningRate: number;
+  /** Whether the validation that is due here, with its online steps, is still to come. */
+  readonly validationPending?: boolean;
 }
 
 /** Writes an experiment's checkpoints. Each appears whole or not at all. */
@@ -60,6 +62,7 @@ export class CheckpointWriter {
       extra: {
         ...this.#order,
         ...(lossScale && lossScaleExtra(lossScale)),
+        ...(position.validationPending && { validationPending: true }),
         batchesInEpoch: position.step - (position.epoch - 1) * position.stepsPerEpoch,
       },
     });

@@ -1,3 +1,4 @@
+import type { OnlineStepEvent, OnlineSummary } from './online/online-events.ts';
 import type { Recall } from './ports.ts';
 
 /** Every logInterval-th step. */
@@ -38,6 +39,8 @@ export interface ValidationEvent {
   readonly textToImageAccuracy: number;
   /** Text to image over the whole gallery. */
   readonly recall: Recall;
+  /** What its online steps did; absent without online learning. */
+  readonly online?: OnlineSummary;
   readonly seconds: number;
 }
 
@@ -69,7 +72,13 @@ export interface LogEvent {
   readonly message: string;
 }
 
-export type TrainingEvent = StartedEvent | StepEvent | ValidationEvent | CheckpointEvent | LogEvent;
+export type TrainingEvent =
+  | StartedEvent
+  | StepEvent
+  | OnlineStepEvent
+  | ValidationEvent
+  | CheckpointEvent
+  | LogEvent;
 
 export interface TrainingResult {
   readonly outcome: 'completed' | 'stopped';

@@ -39,7 +39,16 @@ export function openData(
 
   const source = open(options.trainData);
   const decode = decoder(augmentation);
-  const loader = new PairLoader({ source, decode, encode, resolution, batchSize, seed, replica });
+  const loader = new PairLoader({
+    source,
+    decode,
+    encode,
+    resolution,
+    batchSize,
+    seed,
+    replica,
+    maskDuplicates: options.maskDuplicates,
+  });
   if (options.valData === null) return { loader, pairs: source.pairs, validation: undefined };
 
   const validSource = open(options.valData);

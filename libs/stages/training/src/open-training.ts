@@ -3,6 +3,7 @@ import { releaseArrays } from '@online-cnclip/foundation';
 import { type ModelConfig, resolveModelConfig } from '@online-cnclip/network';
 import { CheckpointWriter } from './checkpoint-writer.ts';
 import type { TrainingEvent } from './events.ts';
+import { largestStep, type OnlineLearning, openOnlineLearning } from './online/online-learning.ts';
 import { openData } from './open-data.ts';
 import { optimizerOptionsOf } from './optimizer-options.ts';
 import type { TrainingOptions } from './options.ts';
@@ -22,10 +23,14 @@ export interface OpenedTraining {
   readonly validation: ValidationSplit | undefined;
   readonly step: TrainStep;
   readonly collectives: Collectives;
+  /** Absent where the run learns offline only. */
+  readonly online: OnlineLearning | undefined;
   /** Absent where this replica writes no files. */
   readonly checkpoints: CheckpointWriter | undefined;
   readonly log: TrainingLog;
   readonly startStep: number;
+  /** Whether the validation that was due at the start is still to come. */
+  readonly validationPending: boolean;
   readonly totalSteps: number;
   readonly totalEpochs: number;
   close(): Promise<void>;
@@ -60,6 +65,13 @@ async function open(
   const config = resolveModelConfig(options.visionModel, options.textModel);
   const { collectives = singleReplica() } = ports;
   const data = openData(options, config.vision.imageResolution, collectives, closers);
+  const online = openOnlineLearning(
+    options,
+    data.validation,
+    { ...ports, collectives },
+    config.vision.imageResolution,
+    closers,
+  );
   const stepsPerEpoch = data.loader.batchesPerEpoch;
   const totalSteps = options.maxSteps ?? options.maxEpochs * stepsPerEpoch;
   const totalEpochs = Math.ceil(totalSteps / stepsPerEpoch);
@@ -104,6 +116,8 @@ async function open(
         : undefined,
     log,
     startStep: start.step,
+    online,
+    validationPending: start.validationPending ?? false,
     totalSteps,
     totalEpochs,
     close: () => closers.disposeAsync(),
@@ -121,6 +135,7 @@ async function createStep(
     parameters: start.parameters,
     runtime,
     batchSize: options.batchSize,
+    largestBatch: largestStep(options),
     contextLength: options.contextLength,
     loss: options.loss,
     optimizer: optimizerOptionsOf(options),

@@ -52,6 +52,13 @@ test("defaults are the research code's", () => {
       seed: 123,
       optimizer: 'lamb',
       loss: 'dsl',
+      onlineLearning: false,
+      onlineCache: false,
+      onlineScope: 'all',
+      cacheFolder: null,
+      crawlerAddress: null,
+      replayRatio: 0,
+      maskDuplicates: false,
     },
   );
 });

@@ -1,5 +1,6 @@
 import { InvalidInputError } from '@online-cnclip/foundation';
 import { z } from 'zod';
+import { onlineOptionSchemas, requireImages } from './online/online-options.ts';
 import {
   count,
   flag,
@@ -17,6 +18,8 @@ import {
 export const MAX_CONTEXT_LENGTH = 512;
 /** A worker is a thread with a decoder of its own. */
 export const MAX_WORKERS = 64;
+
+const { gateMaxDrop: _, ...onlineTrainingSchemas } = onlineOptionSchemas;
 
 /**
  * Every option of training, by its name in camelCase: the research code's own names and defaults (`--batch-size` is
@@ -88,6 +91,8 @@ export const trainingOptionSchemas = {
   seed: count(123, 0).describe('of initial weights, shuffling, dropout and augmentation'),
   optimizer: z.enum(['lamb', 'adamw']).default('lamb').describe('ours: LAMB as apex computes it, or AdamW'),
   loss: z.enum(['dsl', 'clip']).default('dsl').describe('ours: dual softmax loss, or symmetric InfoNCE'),
+  onlineLearning: flag().describe('at each validation, one step per batch on images fetched for its queries'),
+  ...onlineTrainingSchemas,
 };
 
 /** Names of every option, in camelCase, in the order of the documentation. */
@@ -129,6 +134,8 @@ function resolve({ useAugment, ...raw }: RawOptions): TrainingOptions {
       place: 'augmentation',
     });
   assertMicroBatch(raw);
+  if (raw.onlineLearning) requireImages(raw);
+  else refuseOnline(raw);
   const defaults = defaultsOf(raw.visionModel, raw.optimizer);
   return Object.freeze({
     ...raw,
@@ -160,6 +167,17 @@ function assertMicroBatch({
       `cannot be had with micro-batch-size ${microBatchSize}: micro-batches have statistics of their own`,
       { place: 'use-bn-sync' },
     );
+}
+
+/** An option that would be without effect is more likely a slip. */
+function refuseOnline(raw: Pick<RawOptions, 'onlineCache' | 'onlineScope' | 'replayRatio'>): void {
+  const given = [
+    ['online-cache', raw.onlineCache],
+    ['online-scope', raw.onlineScope !== 'all'],
+    ['replay-ratio', raw.replayRatio !== 0],
+  ] as const;
+  const [option] = given.find(([, isGiven]) => isGiven) ?? [];
+  if (option !== undefined) throw new InvalidInputError('goes with online-learning only', { place: option });
 }
 
 /** Of the CLIP paper (arXiv 2103.00020), as the research code has them. */

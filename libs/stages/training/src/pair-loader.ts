@@ -1,5 +1,6 @@
 import { InvalidInputError, type NdArray } from '@online-cnclip/foundation';
 import { sharedZeros } from '@online-cnclip/runtime';
+import { duplicateKeys, keyOf } from './online/pair-keys.ts';
 import { prefetch } from './prefetch.ts';
 import { batchesPerEpoch, epochOrder } from './sampler.ts';
 
@@ -20,6 +21,8 @@ export interface Batch {
   readonly images: NdArray<'float32'>;
   /** int32 `[batch, contextLength]` */
   readonly inputIds: NdArray<'int32'>;
+  /** int32 `[batch, 2]`, see StepChoices; absent where duplicates are not masked. */
+  readonly pairKeys?: NdArray<'int32'>;
 }
 
 export interface PairLoaderOptions {
@@ -31,6 +34,8 @@ export interface PairLoaderOptions {
   readonly seed: number;
   /** Of several replicas this one; absent: there is one. */
   readonly replica?: { readonly rank: number; readonly worldSize: number };
+  /** Whether batches say which of their pairs have the same image or text. */
+  readonly maskDuplicates?: boolean;
 }
 
 /** Batches in preparation while one is trained on: one being decoded, one ready. */
@@ -88,7 +93,10 @@ export class PairLoader {
       resolution,
       (bytes, position) => decode(bytes, sampleSeed(seed, samples[position] as number)),
     );
-    return { images, inputIds: encode(pairs.map(({ text }) => text)) };
+    const inputIds = encode(pairs.map(({ text }) => text));
+    if (!this.#options.maskDuplicates) return { images, inputIds };
+    const imageKeys = pairs.map(({ imageId }) => keyOf(imageId));
+    return { images, inputIds, pairKeys: duplicateKeys(imageKeys, inputIds) };
   }
 }
 

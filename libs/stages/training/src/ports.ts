@@ -1,6 +1,7 @@
 import type { Collectives } from '@online-cnclip/collectives';
 import type { NdArray } from '@online-cnclip/foundation';
 import type { Runtime } from '@online-cnclip/runtime';
+import type { ImageSource } from './online/image-source.ts';
 import type { CreateTrainStep } from './train-step.ts';
 
 /** A validation split's embeddings, of unit length, rows in the order of their ids. */
@@ -35,6 +36,8 @@ export interface TrainingPorts {
   readonly recall: RecallPort;
   /** The replicas that train this model together; absent: this one alone. Closing them is their owner's. */
   readonly collectives?: Collectives;
+  /** Fetches images with the crawler at `host:port`; absent: online learning has cached ones only. */
+  readonly crawledImages?: (address: string) => ImageSource;
   /** The clock of file names; absent: the system's. */
   readonly now?: () => Date;
 }

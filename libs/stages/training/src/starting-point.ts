@@ -24,6 +24,8 @@ export interface StartingPoint {
   /** Steps already trained. */
   readonly step: number;
   readonly resumedFrom?: string;
+  /** Whether the validation that was due there is still to come. */
+  readonly validationPending?: boolean;
 }
 
 export interface StartingPointRequest {
@@ -63,12 +65,19 @@ async function resume(request: StartingPointRequest, path: string): Promise<Star
     ? { ...(await inspectCheckpoint(path)), optimizer: undefined }
     : await readCheckpoint(path);
   const start = options.resetDataOffset ? 0 : positionOf({ epoch, step, extra }, request, path);
+  const pending = extra?.['validationPending'] === true && !options.resetDataOffset;
   if (optimizer) assertSameOptimizer(optimizer.kind, options.optimizer, path);
   if (optimizer) log.info('=> optimizer state is restored from the checkpoint');
   else if (!options.resetOptimizer) log.warn('=> the checkpoint has no optimizer state: it starts afresh');
   log.info(`=> loaded checkpoint '${path}' (epoch ${epoch} @ ${step} steps)`);
   const lossScale = lossScaleOf(extra);
-  return { parameters, ...(optimizer && { optimizer, lossScale }), step: start, resumedFrom: path };
+  return {
+    parameters,
+    ...(optimizer && { optimizer, lossScale }),
+    step: start,
+    resumedFrom: path,
+    ...(pending && { validationPending: true }),
+  };
 }
 
 function assertSameOptimizer(stored: string | undefined, wanted: string, path: string): void {

@@ -1,13 +1,16 @@
-import type { StepEvent, TrainingEvent, TrainingResult } from './events.ts';
+import type { StepEvent, TrainingEvent, TrainingResult, ValidationEvent } from './events.ts';
+import { onlineLines } from './online/online-totals.ts';
+import { validateOnline } from './online/validate-online.ts';
 import type { OpenedTraining } from './open-training.ts';
 import { Pace } from './pace.ts';
 import type { Batch } from './pair-loader.ts';
 import type { RecallPort } from './ports.ts';
 import { epochCheckpoint, stepCheckpoint } from './run-files.ts';
 import { DECAY_EVERY_STEPS, learningRateAt, type Schedule } from './schedule.ts';
-import type { TrainStepResult } from './train-step.ts';
+import type { TrainStep, TrainStepResult } from './train-step.ts';
 import { stepLine, validationLines } from './training-log.ts';
 import { validate } from './validation.ts';
+import type { ValidationSplit } from './validation-split.ts';
 
 /** The loop over epochs and steps of one run. Steps are counted over all epochs: their number is the position. */
 export class TrainingRun {
@@ -23,6 +26,8 @@ export class TrainingRun {
   #validatedAt = -1;
   #checkpoint: string | undefined;
   #isStopping = false;
+  /** Whether parameters stand among the online steps of a validation: they are not to be saved. */
+  #isInterrupted = false;
 
   constructor(
     opened: OpenedTraining,
@@ -47,15 +52,16 @@ export class TrainingRun {
   async run(): Promise<TrainingResult> {
     const { totalSteps, log } = this.#opened;
     await this.#agreeOnStopping();
+    if (this.#opened.validationPending) await this.#resumeValidation();
     while (this.#step < totalSteps && !this.#stopped) {
       const epoch = Math.floor(this.#step / this.#stepsPerEpoch) + 1;
       log.debug(`Start epoch ${epoch}`);
       await this.#trainEpoch(epoch);
       if (this.#step === this.#endOf(epoch)) await this.#endEpoch(epoch);
     }
-    if (this.#step > this.#savedAt) await this.#saveStopped();
+    if (this.#step > this.#savedAt && !this.#isInterrupted) await this.#saveStopped();
     return {
-      outcome: this.#step >= totalSteps ? 'completed' : 'stopped',
+      outcome: this.#step >= totalSteps && !this.#isInterrupted ? 'completed' : 'stopped',
       step: this.#step,
       epoch: this.#epoch,
       ...(this.#last && { loss: this.#last.loss }),
@@ -116,8 +122,11 @@ export class TrainingRun {
       log.info(`Stopping training due to step ${this.#step} has reached max_steps ${totalSteps}`);
   }
 
-  async #trainStep({ images, inputIds }: Batch): Promise<TrainStepResult> {
-    const result = await this.#opened.step.run(images, inputIds, this.#learningRate(this.#step));
+  async #trainStep({ images, inputIds, pairKeys }: Batch): Promise<TrainStepResult> {
+    // Online steps are updates too: the offline run's dropout does not depend on them.
+    const draw = this.#opened.online ? this.#step : undefined;
+    const choices = { pairKeys, draw };
+    const result = await this.#opened.step.run(images, inputIds, this.#learningRate(this.#step), choices);
     this.#step++;
     this.#last = result;
     return result;
@@ -163,20 +172,35 @@ export class TrainingRun {
     this.#onEvent(event);
   }
 
-  /** Saves first: a validation that fails or is killed then costs no training. */
+  /**
+   * Saves first: a validation that fails or is killed then costs no training. One with online steps comes before: what is
+   * saved has them, as in the research code.
+   */
   async #afterStep(): Promise<void> {
     const { saveStepFrequency, validStepInterval } = this.#opened.options;
+    const isDue = validStepInterval !== null && this.#step % validStepInterval === 0;
+    if (isDue && this.#opened.online) await this.#validate();
+    if (this.#isInterrupted) return;
     if (saveStepFrequency > 0 && this.#step % saveStepFrequency === 0)
       await this.#save([stepCheckpoint(this.#epoch, this.#step)]);
-    if (validStepInterval !== null && this.#step % validStepInterval === 0) await this.#validate();
+    if (isDue) await this.#validate();
+  }
+
+  /** What was still to be done at the step that the run goes on from. */
+  async #resumeValidation(): Promise<void> {
+    await this.#afterStep();
+    if (!this.#isInterrupted && this.#step === this.#endOf(this.#epoch)) await this.#endEpoch(this.#epoch);
   }
 
   async #endEpoch(epoch: number): Promise<void> {
     const { totalEpochs, options } = this.#opened;
     const { saveEpochFrequency, validEpochInterval } = options;
     const keep = epoch === totalEpochs || (saveEpochFrequency > 0 && epoch % saveEpochFrequency === 0);
+    const isDue = validEpochInterval !== null && epoch % validEpochInterval === 0;
+    if (isDue && this.#opened.online) await this.#validate();
+    if (this.#isInterrupted) return;
     await this.#save(keep ? [epochCheckpoint(epoch)] : []);
-    if (validEpochInterval !== null && epoch % validEpochInterval === 0) await this.#validate();
+    if (isDue) await this.#validate();
   }
 
   async #saveStopped(): Promise<void> {
@@ -184,7 +208,7 @@ export class TrainingRun {
     await this.#save([]);
   }
 
-  async #save(names: readonly string[]): Promise<void> {
+  async #save(names: readonly string[], validationPending = false): Promise<void> {
     const { checkpoints, step, log } = this.#opened;
     if (!checkpoints) return;
     const position = {
@@ -192,6 +216,7 @@ export class TrainingRun {
       step: this.#step,
       stepsPerEpoch: this.#stepsPerEpoch,
       learningRate: this.#learningRate(this.#step - 1),
+      validationPending,
     };
     for (const event of await checkpoints.save(step, position, names)) {
       log.info(
@@ -204,33 +229,59 @@ export class TrainingRun {
   }
 
   async #validate(): Promise<void> {
-    const { validation, step, options, log } = this.#opened;
-    if (!validation || !this.#last || this.#stopped || this.#validatedAt === this.#step) return;
+    const { validation, step, options, online, log } = this.#opened;
+    if (!validation || this.#validatedAt === this.#step) return;
+    if (online) {
+      // Online steps change the parameters: a run that ends before they are done goes on from before the first.
+      await this.#save([], true);
+      this.#isInterrupted = true;
+    } else if (!this.#last) return;
+    if (this.#stopped) return;
     const startedAt = performance.now();
     log.info(`Begin to eval on validation set (epoch ${this.#epoch} @ ${this.#step} steps)...`);
-    const { validBatchSize: batchSize, seed } = options;
-    const { logitScale } = this.#last;
-    const result = await validate(step, validation, this.#recall, {
-      batchSize,
-      seed,
-      logitScale,
-      // One replica that broke off would leave the others waiting.
-      signal: this.#isSingle ? this.#signal : undefined,
-      collectives: this.#opened.collectives,
-    }).catch((error: unknown) => {
+    const logitScale = this.#last?.logitScale ?? (await logitScaleOf(step));
+    const result = await this.#measure(validation, logitScale).catch((error: unknown) => {
       // Asked to stop in the middle: the run ends by itself, this validation is left out.
       if (!this.#stopped) throw error;
     });
     if (!result) return;
+    this.#isInterrupted = false;
     this.#validatedAt = this.#step;
-    const event = {
-      kind: 'validation' as const,
+    const event: ValidationEvent = {
+      kind: 'validation',
       step: this.#step,
       epoch: this.#epoch,
-      ...result,
+      ...result.validation,
       seconds: (performance.now() - startedAt) / 1000,
     };
-    for (const line of validationLines(event, logitScale, batchSize)) log.info(line);
+    for (const line of validationLines(event, result.logitScale, options.validBatchSize)) log.info(line);
+    if (event.online) for (const line of onlineLines(event.online)) log.info(line);
     this.#onEvent(event);
   }
+
+  async #measure(validation: ValidationSplit, logitScale: number) {
+    const { step, options, online } = this.#opened;
+    const signal = this.#signal;
+    if (!online) {
+      const { validBatchSize: batchSize, seed } = options;
+      // One replica that broke off would leave the others waiting.
+      const own = this.#isSingle ? signal : undefined;
+      const { collectives } = this.#opened;
+      const given = { batchSize, seed, logitScale, signal: own, collectives };
+      return { validation: await validate(step, validation, this.#recall, given), logitScale };
+    }
+    const { logitScale: after, ...result } = await validateOnline(online, step, validation, this.#recall, {
+      position: this.#step,
+      learningRate: this.#learningRate(this.#step - 1),
+      logitScale,
+      signal,
+      onStep: (event) => this.#onEvent(event),
+    });
+    return { validation: result, logitScale: after };
+  }
+}
+
+async function logitScaleOf(step: TrainStep): Promise<number> {
+  const { parameters } = await step.state();
+  return Number(parameters.get('logit_scale')?.data[0]);
 }

@@ -1,5 +1,5 @@
 import { InvalidInputError, type NdArray, throwIfAborted } from '@online-cnclip/foundation';
-import { BATCHES_AHEAD, type EncodeTexts, imageBatch, type PairSource } from './pair-loader.ts';
+import { BATCHES_AHEAD, type Batch, type EncodeTexts, imageBatch, type PairSource } from './pair-loader.ts';
 import { prefetch } from './prefetch.ts';
 import type { PairRows } from './validation.ts';
 
@@ -21,7 +21,8 @@ export class ValidationSplit {
   readonly pairs: readonly PairRows[];
   /** Of each distinct text, the ids of its images. */
   readonly relevantIds: readonly (readonly string[])[];
-  readonly #texts: readonly string[];
+  /** The distinct texts, in the order of `relevantIds`. */
+  readonly texts: readonly string[];
   readonly #options: ValidationSplitOptions;
 
   /** @throws InvalidInputError when there is no pair, or a pair names an image that the split does not have. */
@@ -50,7 +51,7 @@ export class ValidationSplit {
     });
     this.imageIds = imageIds;
     this.relevantIds = relevant;
-    this.#texts = texts;
+    this.texts = texts;
     this.#options = options;
   }
 
@@ -69,12 +70,22 @@ export class ValidationSplit {
     }
   }
 
+  /** Images and texts of some pairs, in their order. */
+  async pairBatch(pairs: readonly PairRows[]): Promise<Batch> {
+    const { source, resolution, decode, encode } = this.#options;
+    const ids = pairs.map(({ image }) => this.imageIds[image] as string);
+    return {
+      images: await imageBatch(ids, source, resolution, decode),
+      inputIds: encode(pairs.map(({ text }) => this.texts[text] as string)),
+    };
+  }
+
   /** int32 `[up to batchSize, contextLength]`, in the order of `relevantIds`, or of the rows given. */
   async *textBatches(
     signal?: AbortSignal,
     rows?: readonly number[],
   ): AsyncGenerator<NdArray<'int32'>, void, undefined> {
-    for (const texts of chunks(pick(this.#texts, rows), this.#options.batchSize)) {
+    for (const texts of chunks(pick(this.texts, rows), this.#options.batchSize)) {
       throwIfAborted(signal);
       yield this.#options.encode(texts);
     }

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { crawledImages, createCrawlerClient } from '@online-cnclip/client';
 import { recallFromFeatures } from '@online-cnclip/evaluation';
 import { openRuntime } from '@online-cnclip/runtime';
 import {
@@ -43,7 +44,12 @@ async function runTraining(given: Given & RuntimeOptions, context: CliContext): 
     context.progress.note('stopping: finishing the step and saving (Ctrl-C again ends at once)');
   signal.addEventListener('abort', onStop);
   try {
-    const ports = { runtime, createTrainStep, recall: { recall: recallFromFeatures } };
+    const ports = {
+      runtime,
+      createTrainStep,
+      recall: { recall: recallFromFeatures },
+      crawledImages: (address: string) => crawledImages(createCrawlerClient(address)),
+    };
     const result = await train(options, ports, { signal, onEvent: (event) => view.show(event) });
     view.end();
     context.print(summaryOf(result));
@@ -63,7 +69,10 @@ function trainingOptionsOf({ dataPath, dataset, ...given }: Given): TrainingOpti
       : { trainData: join(folder, 'lmdb/train'), valData: join(folder, 'lmdb/valid') };
   const trainData = requirePath(given['trainData'] as string | undefined, splits?.trainData, '--train-data');
   return parseTrainingOptions({
-    ...(dataPath !== undefined && { logs: join(dataPath, 'experiments') }),
+    ...(dataPath !== undefined && {
+      logs: join(dataPath, 'experiments'),
+      cacheFolder: join(dataPath, 'cache'),
+    }),
     ...(given['trainData'] === undefined && splits),
     ...given,
     trainData,

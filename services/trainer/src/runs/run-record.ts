@@ -132,7 +132,10 @@ export function afterEvent(record: RunRecord, event: TrainingEvent | AdaptEvent,
     case 'step':
       return { ...record, step: event.step, epoch: event.epoch, latestStep: event };
     case 'online-step':
-      return { ...record, step: event.step, epoch: event.epoch, latestOnlineStep: event };
+      // Those of a validation are counted by themselves.
+      return record.adaptation
+        ? { ...record, step: event.step, epoch: event.epoch, latestOnlineStep: event }
+        : { ...record, latestOnlineStep: event };
     case 'gate':
       return { ...record, gate: event };
     case 'validation':

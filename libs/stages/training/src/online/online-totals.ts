@@ -53,3 +53,19 @@ export const leftOutText = ({ leftOut }: OnlineCounts): string =>
   Object.entries(leftOut)
     .map(([reason, count]) => `${count} ${reason}`)
     .join(', ');
+
+/** What the online steps of a validation did, for the log. */
+export function onlineLines(online: OnlineSummary): string[] {
+  const missing = leftOutText(online);
+  const kind = online.transductive ? 'transductive' : 'other queries only';
+  return [
+    [
+      `Online Learning (scope ${online.scope}: ${kind}; images: ${online.source})`,
+      `Steps: ${online.steps}`,
+      `Pairs: ${online.pairs}/${online.queries}`,
+      `Replayed: ${online.replayed}`,
+      `Left Out: ${missing === '' ? 'none' : missing}`,
+      `Wait Time: ${online.waitSeconds.toFixed(3)}s`,
+    ].join(' | '),
+  ];
+}

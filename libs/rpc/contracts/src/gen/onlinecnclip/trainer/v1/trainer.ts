@@ -716,6 +716,26 @@ export interface RunOptions {
     | undefined;
   /** Of several replicas, whose features a loss' gradient flows through. */
   featureGradients: FeatureGradients;
+  /** Whether each validation makes one step per batch on images fetched for its queries. */
+  onlineLearning?:
+    | boolean
+    | undefined;
+  /** Whether those images come from the cache folder only. */
+  onlineCache?:
+    | boolean
+    | undefined;
+  /** Folder of cached images; not set means cache/. */
+  cacheFolder?:
+    | string
+    | undefined;
+  /** Which queries online steps are made on; ONLINE_SCOPE_EXCLUDE_SCORED: on those of the training split. */
+  onlineScope: OnlineScope;
+  /** Pairs of the training set in each online step per new pair. */
+  replayRatio?:
+    | number
+    | undefined;
+  /** Whether two pairs of a step with the same text or image are not each other's negatives, online and offline. */
+  maskDuplicates?: boolean | undefined;
 }
 
 /**
@@ -1035,6 +1055,8 @@ export interface ValidationReport {
     | undefined;
   /** Seconds it took. */
   seconds: number;
+  /** What its online steps did; not set without online learning. */
+  online: OnlineReport | undefined;
 }
 
 /** A saved checkpoint. */
@@ -1703,6 +1725,12 @@ function createBaseRunOptions(): RunOptions {
     augmentation: 0,
     microBatchSize: undefined,
     featureGradients: 0,
+    onlineLearning: undefined,
+    onlineCache: undefined,
+    cacheFolder: undefined,
+    onlineScope: 0,
+    replayRatio: undefined,
+    maskDuplicates: undefined,
   };
 }
 
@@ -1848,6 +1876,24 @@ export const RunOptions: MessageFns<RunOptions> = {
     }
     if (message.featureGradients !== 0) {
       writer.uint32(336).int32(message.featureGradients);
+    }
+    if (message.onlineLearning !== undefined) {
+      writer.uint32(480).bool(message.onlineLearning);
+    }
+    if (message.onlineCache !== undefined) {
+      writer.uint32(488).bool(message.onlineCache);
+    }
+    if (message.cacheFolder !== undefined) {
+      writer.uint32(498).string(message.cacheFolder);
+    }
+    if (message.onlineScope !== 0) {
+      writer.uint32(504).int32(message.onlineScope);
+    }
+    if (message.replayRatio !== undefined) {
+      writer.uint32(513).double(message.replayRatio);
+    }
+    if (message.maskDuplicates !== undefined) {
+      writer.uint32(520).bool(message.maskDuplicates);
     }
     return writer;
   },
@@ -2201,6 +2247,54 @@ export const RunOptions: MessageFns<RunOptions> = {
             message.featureGradients = reader.int32() as any;
             continue;
           }
+          case 60: {
+            if (tag !== 480) {
+              break;
+            }
+
+            message.onlineLearning = reader.bool();
+            continue;
+          }
+          case 61: {
+            if (tag !== 488) {
+              break;
+            }
+
+            message.onlineCache = reader.bool();
+            continue;
+          }
+          case 62: {
+            if (tag !== 498) {
+              break;
+            }
+
+            message.cacheFolder = reader.string();
+            continue;
+          }
+          case 63: {
+            if (tag !== 504) {
+              break;
+            }
+
+            message.onlineScope = reader.int32() as any;
+            continue;
+          }
+          case 64: {
+            if (tag !== 513) {
+              break;
+            }
+
+            message.replayRatio = reader.double();
+            continue;
+          }
+          case 65: {
+            if (tag !== 520) {
+              break;
+            }
+
+            message.maskDuplicates = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2365,6 +2459,36 @@ export const RunOptions: MessageFns<RunOptions> = {
         : isSet(object.feature_gradients)
         ? featureGradientsFromJSON(object.feature_gradients)
         : 0,
+      onlineLearning: isSet(object.onlineLearning)
+        ? globalThis.Boolean(object.onlineLearning)
+        : isSet(object.online_learning)
+        ? globalThis.Boolean(object.online_learning)
+        : undefined,
+      onlineCache: isSet(object.onlineCache)
+        ? globalThis.Boolean(object.onlineCache)
+        : isSet(object.online_cache)
+        ? globalThis.Boolean(object.online_cache)
+        : undefined,
+      cacheFolder: isSet(object.cacheFolder)
+        ? globalThis.String(object.cacheFolder)
+        : isSet(object.cache_folder)
+        ? globalThis.String(object.cache_folder)
+        : undefined,
+      onlineScope: isSet(object.onlineScope)
+        ? onlineScopeFromJSON(object.onlineScope)
+        : isSet(object.online_scope)
+        ? onlineScopeFromJSON(object.online_scope)
+        : 0,
+      replayRatio: isSet(object.replayRatio)
+        ? globalThis.Number(object.replayRatio)
+        : isSet(object.replay_ratio)
+        ? globalThis.Number(object.replay_ratio)
+        : undefined,
+      maskDuplicates: isSet(object.maskDuplicates)
+        ? globalThis.Boolean(object.maskDuplicates)
+        : isSet(object.mask_duplicates)
+        ? globalThis.Boolean(object.mask_duplicates)
+        : undefined,
     };
   },
 
@@ -2496,6 +2620,24 @@ export const RunOptions: MessageFns<RunOptions> = {
     if (message.featureGradients !== 0) {
       obj.featureGradients = featureGradientsToJSON(message.featureGradients);
     }
+    if (message.onlineLearning !== undefined) {
+      obj.onlineLearning = message.onlineLearning;
+    }
+    if (message.onlineCache !== undefined) {
+      obj.onlineCache = message.onlineCache;
+    }
+    if (message.cacheFolder !== undefined) {
+      obj.cacheFolder = message.cacheFolder;
+    }
+    if (message.onlineScope !== 0) {
+      obj.onlineScope = onlineScopeToJSON(message.onlineScope);
+    }
+    if (message.replayRatio !== undefined) {
+      obj.replayRatio = floatToJson(message.replayRatio);
+    }
+    if (message.maskDuplicates !== undefined) {
+      obj.maskDuplicates = message.maskDuplicates;
+    }
     return obj;
   },
 
@@ -2552,6 +2694,12 @@ export const RunOptions: MessageFns<RunOptions> = {
     message.augmentation = object.augmentation ?? 0;
     message.microBatchSize = object.microBatchSize ?? undefined;
     message.featureGradients = object.featureGradients ?? 0;
+    message.onlineLearning = object.onlineLearning ?? undefined;
+    message.onlineCache = object.onlineCache ?? undefined;
+    message.cacheFolder = object.cacheFolder ?? undefined;
+    message.onlineScope = object.onlineScope ?? 0;
+    message.replayRatio = object.replayRatio ?? undefined;
+    message.maskDuplicates = object.maskDuplicates ?? undefined;
     return message;
   },
 };
@@ -4981,7 +5129,16 @@ export const StepReport: MessageFns<StepReport> = {
 };
 
 function createBaseValidationReport(): ValidationReport {
-  return { step: 0n, epoch: 0, loss: 0, imageToTextAccuracy: 0, textToImageAccuracy: 0, recall: undefined, seconds: 0 };
+  return {
+    step: 0n,
+    epoch: 0,
+    loss: 0,
+    imageToTextAccuracy: 0,
+    textToImageAccuracy: 0,
+    recall: undefined,
+    seconds: 0,
+    online: undefined,
+  };
 }
 
 export const ValidationReport: MessageFns<ValidationReport> = {
@@ -5009,6 +5166,9 @@ export const ValidationReport: MessageFns<ValidationReport> = {
     }
     if (message.seconds !== 0) {
       writer.uint32(57).double(message.seconds);
+    }
+    if (message.online !== undefined) {
+      OnlineReport.encode(message.online, writer.uint32(66).fork()).join();
     }
     return writer;
   },
@@ -5082,6 +5242,14 @@ export const ValidationReport: MessageFns<ValidationReport> = {
             message.seconds = reader.double();
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.online = OnlineReport.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5111,6 +5279,7 @@ export const ValidationReport: MessageFns<ValidationReport> = {
         : 0,
       recall: isSet(object.recall) ? RecallMetrics.fromJSON(object.recall) : undefined,
       seconds: isSet(object.seconds) ? globalThis.Number(object.seconds) : 0,
+      online: isSet(object.online) ? OnlineReport.fromJSON(object.online) : undefined,
     };
   },
 
@@ -5137,6 +5306,9 @@ export const ValidationReport: MessageFns<ValidationReport> = {
     if (message.seconds !== 0) {
       obj.seconds = floatToJson(message.seconds);
     }
+    if (message.online !== undefined) {
+      obj.online = OnlineReport.toJSON(message.online);
+    }
     return obj;
   },
 
@@ -5154,6 +5326,9 @@ export const ValidationReport: MessageFns<ValidationReport> = {
       ? RecallMetrics.fromPartial(object.recall)
       : undefined;
     message.seconds = object.seconds ?? 0;
+    message.online = (object.online !== undefined && object.online !== null)
+      ? OnlineReport.fromPartial(object.online)
+      : undefined;
     return message;
   },
 };
