@@ -71,8 +71,34 @@ test('the report keeps the two tests apart, on the screen and in the file', asyn
   assert.match(text, /seen concepts, unseen rendering +25\.0 +60\.0 +78\.7 +54\.6 +150 +150/);
   assert.match(text, /unseen concepts +- +- +- +- +0 +150/);
   assert.match(text, /together 3 min 25 s/);
+  assert.doesNotMatch(text, /online|crawl|gate/);
   const folder = mkdtempSync(join(tmpdir(), 'report-'));
   await writeReport(join(folder, 'report.json'), report);
   assert.deepEqual(JSON.parse(readFileSync(join(folder, 'report.json'), 'utf8')), report);
   rmSync(folder, { recursive: true, force: true });
+});
+
+test('with online learning the report has both figures of each test, the crawl and the gate', () => {
+  const recall = (mean: number) => ({
+    ...{ r1: 10, r5: 20, r10: 30, mean_recall: mean, queries: 150, gallery: 150 },
+  });
+  const online = { log_in: 5, crawl: 50, adapt: 60, encode_online: 2, rank_online: 1 };
+  const gate = { before: 70.7, after: 68.4, max_drop: '10%', passed: true };
+  const report: DemoReport = {
+    offline: { seen: recall(54.9), unseen: recall(12.4) },
+    online: { seen: recall(52), unseen: recall(26.5) },
+    crawl: { queries: 375, cached: 9, images: 1810, no_results: 13, failed: 2, seconds: 50 },
+    gate,
+    seconds: { setup: 44, dataset: 8, train: 150, encode: 2, rank: 1, ...online },
+  };
+  const text = formatReport(report);
+  assert.match(text, /unseen concepts .* 12\.4 .*\n {2}after learning online .* 26\.5 /);
+  assert.match(text, /seen concepts, .* 54\.9 .*\n {2}after learning online .* 52\.0 /);
+  assert.match(
+    text,
+    /1810 images for 375 queries \(9 from the cache, 13 without results, 2 failed\) in 50 s/,
+  );
+  assert.match(text, /mean recall 70\.7 before, 68\.4 after, .* 10% allowed: the adapted model is served/);
+  assert.match(text, /crawl 50 s · adapt 1 min 00 s · encode online 2 s · .*together 5 min 23 s/);
+  assert.match(formatReport({ ...report, gate: { ...gate, passed: false } }), /refused: the model of before/);
 });

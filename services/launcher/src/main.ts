@@ -10,7 +10,7 @@ import { type LauncherOptions, parseLauncherOptions, USAGE } from './options.ts'
 import { type Supervisor, startServices } from './processes/supervisor.ts';
 import { createProgress } from './progress.ts';
 import { formatReport, writeReport } from './report.ts';
-import { closeClients, connectServices, formatAddresses, serviceDefinitions } from './services.ts';
+import { addressOf, closeClients, connectServices, formatAddresses, serviceDefinitions } from './services.ts';
 
 const EXIT = { ok: 0, failed: 1, badUsage: 2, interrupted: 130 } as const;
 const KEEP_ALIVE_MS = 60_000;
@@ -45,6 +45,7 @@ async function launch(options: LauncherOptions, signal: AbortSignal): Promise<nu
     { logFolder: join(options.folder, 'logs'), environment: process.env },
     signal,
   );
+  progress.note(`the console shows it as it goes: http://${addressOf(supervisor.services, 'console')}`);
   try {
     await doMainJob(options, dataFolder, supervisor, AbortSignal.any([signal, supervisor.failure]));
     if (!options.once)
@@ -63,7 +64,8 @@ async function doMainJob(
 ): Promise<void> {
   const clients = await connectServices(services);
   try {
-    const job = { ...options, dataFolder, setupSeconds: setupSeconds() };
+    const shop = addressOf(services, 'fixture-shop');
+    const job = { ...options, dataFolder, shop, setupSeconds: setupSeconds() };
     const report = await runMainJob({ clients, progress, signal }, job);
     const path = join(options.folder, 'report.json');
     await writeReport(path, report);

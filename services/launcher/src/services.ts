@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import {
+  type CrawlerClient,
+  createCrawlerClient,
   createEncoderClient,
   createRankerClient,
   createTrainerClient,
@@ -8,18 +10,37 @@ import {
   type TrainerClient,
 } from '@online-cnclip/client';
 import { UnavailableError } from '@online-cnclip/foundation';
+import { GALLERIES_FOLDER } from './main-job/gallery-pictures.ts';
 import type { ReadyService, ServiceDefinition } from './processes/supervisor.ts';
 
 export interface ServiceClients {
   readonly encoder: EncoderClient;
   readonly trainer: TrainerClient;
   readonly ranker: RankerClient;
+  readonly crawler: CrawlerClient;
 }
 
-/** In the order they are started; their ports follow one another. */
-const SERVICE_NAMES = ['encoder', 'trainer', 'ranker'] as const;
-type ServiceName = (typeof SERVICE_NAMES)[number];
+/** In the order they are started, each after those whose addresses it is given; their ports count from the first one. */
+const PORT_OFFSETS = {
+  'fixture-shop': 4,
+  crawler: 3,
+  encoder: 0,
+  trainer: 1,
+  ranker: 2,
+  console: 5,
+} as const;
+type ServiceName = keyof typeof PORT_OFFSETS;
+const SERVICE_NAMES = Object.keys(PORT_OFFSETS) as ServiceName[];
 
+const BEHIND_CONSOLE = ['encoder', 'trainer', 'ranker', 'crawler'] as const;
+
+/** The crawler knows the fixture shop and nothing else. */
+const SHOP_PROFILE = 'fixture-shop';
+/** A process on this machine needs no rest; for any other address the crawler refuses these. */
+const NO_MANNERS = [
+  ...['--query-interval-ms', '0', '--query-jitter-ms', '0', '--image-interval-ms', '0'],
+  ...['--daily-cap', '1000000'],
+];
 /** A demo that is told to stop should, though a run is going on. */
 const DRAIN_TIMEOUT_MS = 5_000;
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -31,37 +52,55 @@ const CONNECT_TIMEOUT_MS = 10_000;
  * @param dataFolder what the services call their data folder; paths in calls are relative to it.
  */
 export function serviceDefinitions(root: string, dataFolder: string, portBase: number): ServiceDefinition[] {
-  const own: Record<ServiceName, (before: ReadonlyMap<string, string>) => readonly string[]> = {
-    encoder: () => ['--data-folder', dataFolder],
-    trainer: () => ['--data-folder', dataFolder],
-    ranker: (before) => ['--data-folder', dataFolder, '--encoder-address', before.get('encoder') ?? ''],
+  const data = ['--data-folder', dataFolder];
+  const own: Record<ServiceName, (addressOf: (name: ServiceName) => string) => readonly string[]> = {
+    'fixture-shop': () => [],
+    crawler: (addressOf) => [
+      ...data,
+      ...['--site-profile', SHOP_PROFILE, '--site-origin', `http://${addressOf('fixture-shop')}`],
+      ...['--fixture-address', addressOf('fixture-shop'), ...NO_MANNERS],
+    ],
+    encoder: () => data,
+    trainer: (addressOf) => [
+      ...data,
+      ...['--encoder-address', addressOf('encoder'), '--crawler-address', addressOf('crawler')],
+    ],
+    ranker: (addressOf) => [...data, '--encoder-address', addressOf('encoder')],
+    console: (addressOf) => [
+      ...BEHIND_CONSOLE.flatMap((name) => [`--${name}-address`, addressOf(name)]),
+      ...['--pictures-folder', join(dataFolder, GALLERIES_FOLDER)],
+    ],
   };
-  return SERVICE_NAMES.map((name, position) => ({
+  return SERVICE_NAMES.map((name) => ({
     name,
     entry: join(root, 'services', name, 'src/main.ts'),
-    port: portBase === 0 ? 0 : portBase + position,
+    port: portBase === 0 ? 0 : portBase + PORT_OFFSETS[name],
     argumentsFor: (address, before) => [
       ...['--listen-address', address, '--metrics-address', '127.0.0.1:0'],
       ...['--drain-timeout-ms', String(DRAIN_TIMEOUT_MS)],
-      ...own[name](before),
+      ...own[name]((other) => before.get(other) ?? ''),
     ],
   }));
 }
 
 /** Clients of the running services. @throws UnavailableError when one cannot be reached. */
 export async function connectServices(services: ReadonlyMap<string, ReadyService>): Promise<ServiceClients> {
-  const addressOf = (name: ServiceName): string => {
-    const service = services.get(name);
-    if (!service) throw new UnavailableError('is not running', { place: name });
-    return service.address;
-  };
+  const address = (name: ServiceName) => addressOf(services, name);
   const clients = {
-    encoder: createEncoderClient(addressOf('encoder')),
-    trainer: createTrainerClient(addressOf('trainer')),
-    ranker: createRankerClient(addressOf('ranker')),
+    encoder: createEncoderClient(address('encoder')),
+    trainer: createTrainerClient(address('trainer')),
+    ranker: createRankerClient(address('ranker')),
+    crawler: createCrawlerClient(address('crawler')),
   };
   await Promise.all(Object.values(clients).map((client) => client.waitUntilConnected(CONNECT_TIMEOUT_MS)));
   return clients;
+}
+
+/** @throws UnavailableError when it is not running. */
+export function addressOf(services: ReadonlyMap<string, ReadyService>, name: ServiceName): string {
+  const service = services.get(name);
+  if (!service) throw new UnavailableError('is not running', { place: name });
+  return service.address;
 }
 
 export function closeClients(clients: ServiceClients): void {
@@ -72,11 +111,12 @@ export function closeClients(clients: ServiceClients): void {
 export function formatAddresses(services: ReadonlyMap<string, ReadyService>, index: string): string {
   const addresses = [...services].map(
     ([name, { address, metrics }]) =>
-      `  ${name.padEnd(8)} ${address.padEnd(16)}${metrics === null ? '' : `  metrics http://${metrics}/metrics`}`,
+      `  ${name.padEnd(12)} ${address.padEnd(16)}${metrics === null ? '' : `  metrics http://${metrics}/metrics`}`,
   );
   const at = (name: ServiceName): string => services.get(name)?.address ?? '';
   const search = JSON.stringify({ index, queries: [{ text: '红色的心' }], top_k: 3 });
   return [
+    `the console: http://${at('console')}`,
     'services',
     ...addresses,
     'to try',

@@ -9,6 +9,9 @@ export const DATASET_FOLDER = 'datasets/emoji';
 
 export const lmdbOf = (split: SplitName): string => `${DATASET_FOLDER}/lmdb/${split}`;
 
+/** The file of a split's texts. */
+export const textsOf = (split: SplitName): string => `${DATASET_FOLDER}/${split}_texts.jsonl`;
+
 /** Writes the splits' files and has the trainer build an LMDB of each. */
 export async function makeDataset(
   { clients, progress, signal }: JobContext,

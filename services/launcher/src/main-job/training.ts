@@ -20,9 +20,12 @@ export const TEXT_MODEL = 'RoBERTa-mini-chinese';
 /** Enough for every label ([CLS] and [SEP] included); the few longer tags are cut. */
 export const CONTEXT_LENGTH = 16;
 
+/** A name that sorts by time: `20261124T143850`. */
+export const timeName = (): string => new Date().toISOString().replaceAll(/[-:]/g, '').slice(0, 15);
+
 /** Runs of the demo are told from a user's own by this. */
 const RUN_PREFIX = 'emoji-';
-const SEED = 1;
+export const SEED = 1;
 const LEARNING_RATE = 1e-3;
 const WARMUP_STEPS = 50;
 const VALIDATIONS_PER_RUN = 4;
@@ -34,7 +37,7 @@ export async function trainModel(
 ): Promise<string> {
   const { clients, progress, signal } = context;
   const options = RunOptions.fromPartial({
-    name: `${RUN_PREFIX}${new Date().toISOString().replaceAll(/[-:]/g, '').slice(0, 15)}`,
+    name: `${RUN_PREFIX}${timeName()}`,
     trainData: lmdbOf('train'),
     valData: lmdbOf('valid'),
     visionModel: VISION_MODEL,
@@ -81,12 +84,16 @@ async function watchRun({ clients, signal }: JobContext, name: string, task: Pro
       task.update(Number(step), [formatStep(event.value), validation].filter(Boolean).join(', '), etaSeconds);
     }
   }
-  if (latest?.state !== RunState.RUN_STATE_COMPLETED) {
-    const reason = latest?.error?.message || `it ended as ${stateName(latest?.state)}`;
-    throw new FailedPreconditionError(`did not complete: ${reason}`, { place: `run ${name}` });
-  }
+  const completed = requireCompleted(name, latest);
   task.finish(validation);
-  return latest;
+  return completed;
+}
+
+/** @throws FailedPreconditionError with the run's error when it ended in any other way. */
+export function requireCompleted(name: string, run: Run | undefined): Run {
+  if (run?.state === RunState.RUN_STATE_COMPLETED) return run;
+  const reason = run?.error?.message || `it ended as ${stateName(run?.state)}`;
+  throw new FailedPreconditionError(`did not complete: ${reason}`, { place: `run ${name}` });
 }
 
 function checkpointOf({ name, latestCheckpoint }: Run): string {
