@@ -13,6 +13,13 @@ const DEAD_ENDS: readonly SessionState[] = [
 
 const MAX_ATTEMPTS = 3;
 
+/** @throws FailedPreconditionError with the crawler's advice when there is no browser to log in with. */
+export async function requireBrowser({ clients, progress, signal }: JobContext): Promise<void> {
+  const { installed, version, advice } = await clients.crawler.checkBrowser({}, { signal });
+  if (!installed) throw new FailedPreconditionError(advice, { place: 'browser' });
+  progress.note(`the crawler's browser: ${version}`);
+}
+
 /** Opens browser sessions one after the other and logs each in on the fixture shop, by its QR code. */
 export async function logIn(context: JobContext, shop: string, sessions: number): Promise<void> {
   const task = context.progress.start('log in', sessions);

@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { readEmojiCatalogue } from '../emoji/catalogue.ts';
 import { type Splits, splitEmoji } from '../emoji/splits.ts';
 import { folderTrials, heldOutTrials } from '../galleries.ts';
-import type { DemoReport } from '../report.ts';
+import { type DemoReport, formatReport } from '../report.ts';
 import { type JobContext, timed } from './context.ts';
 import { makeDataset } from './dataset.ts';
 import { GALLERIES_FOLDER, writeGalleryPictures } from './gallery-pictures.ts';
+import { requireBrowser } from './log-in.ts';
 import { learnOnline } from './online.ts';
 import { findTrainedModel, trainModel } from './training.ts';
 import { rankTrials } from './trials.ts';
@@ -37,9 +38,10 @@ interface Model {
 export async function runMainJob(context: JobContext, options: MainJobOptions): Promise<DemoReport> {
   const catalogue = readEmojiCatalogue().slice(0, options.emojiLimit);
   const splits = splitEmoji(catalogue);
-  // A folder that cannot be used is refused before minutes go into training.
+  // A folder that cannot be used, or a browser that is not there, is refused before minutes go into training.
   const own = options.gallery && (await folderTrials(options.gallery, catalogue, splits));
   if (own) for (const reason of own.skipped) context.progress.note(`left out: ${reason}`);
+  else await requireBrowser(context);
   const trials = own ? own.trials : await heldOutTrials(splits);
   await writeGalleryPictures(join(options.dataFolder, GALLERIES_FOLDER), trials);
 
@@ -57,6 +59,7 @@ export async function runMainJob(context: JobContext, options: MainJobOptions): 
     rank: times.rankSeconds,
   };
   if (own) return { offline, seconds };
+  context.progress.note(`\n${formatReport({ offline, seconds })}\n`);
   const start = { checkpoint: model.checkpoint, trials, offline };
   const { seconds: onlineSeconds, ...online } = await learnOnline(context, options, start);
   return { offline, ...online, seconds: { ...seconds, ...onlineSeconds } };
