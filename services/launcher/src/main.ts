@@ -45,7 +45,7 @@ async function launch(options: LauncherOptions, signal: AbortSignal): Promise<nu
     { logFolder: join(options.folder, 'logs'), environment: process.env },
     signal,
   );
-  progress.note(`the console shows it as it goes: http://${addressOf(supervisor.services, 'console')}`);
+  progress.note(formatConsole(supervisor.services));
   try {
     await doMainJob(options, dataFolder, supervisor, AbortSignal.any([signal, supervisor.failure]));
     if (!options.once)

@@ -10,7 +10,6 @@ import {
   type TrainerClient,
 } from '@online-cnclip/client';
 import { UnavailableError } from '@online-cnclip/foundation';
-import { GALLERIES_FOLDER } from './main-job/gallery-pictures.ts';
 import type { ReadyService, ServiceDefinition } from './processes/supervisor.ts';
 
 export interface ServiceClients {
@@ -21,18 +20,9 @@ export interface ServiceClients {
 }
 
 /** In the order they are started, each after those whose addresses it is given; their ports count from the first one. */
-const PORT_OFFSETS = {
-  'fixture-shop': 4,
-  crawler: 3,
-  encoder: 0,
-  trainer: 1,
-  ranker: 2,
-  console: 5,
-} as const;
+const PORT_OFFSETS = { 'fixture-shop': 4, crawler: 3, encoder: 0, trainer: 1, ranker: 2 } as const;
 type ServiceName = keyof typeof PORT_OFFSETS;
 const SERVICE_NAMES = Object.keys(PORT_OFFSETS) as ServiceName[];
-
-const BEHIND_CONSOLE = ['encoder', 'trainer', 'ranker', 'crawler'] as const;
 
 /** The crawler knows the fixture shop and nothing else. */
 const SHOP_PROFILE = 'fixture-shop';
@@ -66,10 +56,6 @@ export function serviceDefinitions(root: string, dataFolder: string, portBase: n
       ...['--encoder-address', addressOf('encoder'), '--crawler-address', addressOf('crawler')],
     ],
     ranker: (addressOf) => [...data, '--encoder-address', addressOf('encoder')],
-    console: (addressOf) => [
-      ...BEHIND_CONSOLE.flatMap((name) => [`--${name}-address`, addressOf(name)]),
-      ...['--pictures-folder', join(dataFolder, GALLERIES_FOLDER)],
-    ],
   };
   return SERVICE_NAMES.map((name) => ({
     name,
@@ -116,7 +102,6 @@ export function formatAddresses(services: ReadonlyMap<string, ReadyService>, ind
   const at = (name: ServiceName): string => services.get(name)?.address ?? '';
   const search = JSON.stringify({ index, queries: [{ text: '红色的心' }], top_k: 3 });
   return [
-    `the console: http://${at('console')}`,
     'services',
     ...addresses,
     'to try',

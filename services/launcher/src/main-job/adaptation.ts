@@ -5,13 +5,13 @@ import {
   type OnlineStepReport,
   Optimizer,
   type Run,
-  WatchRunRequest,
 } from '@online-cnclip/contracts/trainer/v1';
 import { DataLossError } from '@online-cnclip/foundation';
 import type { GateReport } from '../report.ts';
 import type { JobContext } from './context.ts';
 import { lmdbOf, textsOf } from './dataset.ts';
 import { CONTEXT_LENGTH, requireCompleted, SEED, TEXT_MODEL, timeName, VISION_MODEL } from './training.ts';
+import { watchRun } from './watch-run.ts';
 
 /** Not the prefix of the demo's own trainings: such a run is no model to start from. */
 const RUN_PREFIX = 'online-';
@@ -67,10 +67,10 @@ export async function adaptModel(context: JobContext, input: AdaptationInput): P
   return gateOf(await watchAdaptation(context, run?.name ?? options.name));
 }
 
-async function watchAdaptation({ clients, progress, signal }: JobContext, name: string): Promise<Run> {
-  const task = progress.start('adapt', 100);
+async function watchAdaptation(context: JobContext, name: string): Promise<Run> {
+  const task = context.progress.start('adapt', 100);
   let latest: Run | undefined;
-  for await (const { event } of clients.trainer.watchRun(WatchRunRequest.fromPartial({ name }), { signal })) {
+  for await (const { event } of watchRun(context, name)) {
     if (event?.$case === 'run') latest = event.value;
     else if (event?.$case === 'onlineStep') {
       const { step, totalSteps, etaSeconds } = event.value;

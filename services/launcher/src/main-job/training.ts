@@ -8,12 +8,12 @@ import {
   RunState,
   type StepReport,
   type ValidationReport,
-  WatchRunRequest,
 } from '@online-cnclip/contracts/trainer/v1';
 import { FailedPreconditionError } from '@online-cnclip/foundation';
 import type { ProgressTask } from '../progress.ts';
 import type { JobContext } from './context.ts';
 import { lmdbOf } from './dataset.ts';
+import { watchRun } from './watch-run.ts';
 
 export const VISION_MODEL = 'ViT-mini-8-48';
 export const TEXT_MODEL = 'RoBERTa-mini-chinese';
@@ -62,7 +62,7 @@ export async function trainModel(
   });
   const { run } = await clients.trainer.startRun({ options }, { signal });
   const task = progress.start('train', maxSteps);
-  return checkpointOf(await watchRun(context, run?.name ?? options.name, task));
+  return checkpointOf(await watchTraining(context, run?.name ?? options.name, task));
 }
 
 /** The checkpoint of the demo's latest completed run; undefined when there is none. */
@@ -73,10 +73,10 @@ export async function findTrainedModel({ clients, signal }: JobContext): Promise
   return latest && checkpointOf(latest);
 }
 
-async function watchRun({ clients, signal }: JobContext, name: string, task: ProgressTask): Promise<Run> {
+async function watchTraining(context: JobContext, name: string, task: ProgressTask): Promise<Run> {
   let latest: Run | undefined;
   let validation = '';
-  for await (const { event } of clients.trainer.watchRun(WatchRunRequest.fromPartial({ name }), { signal })) {
+  for await (const { event } of watchRun(context, name)) {
     if (event?.$case === 'run') latest = event.value;
     else if (event?.$case === 'validation') validation = formatValidation(event.value);
     else if (event?.$case === 'step') {
