@@ -75,6 +75,12 @@ describe('the page in a real browser', { skip, concurrency: false }, () => {
     const input = (await page.$('input[type=file]')) as ElementHandle<never> | null;
     await input?.uploadFile(join(pictures, 'emoji/0.png'));
     await until(() => fakes.searches.length === 3);
+    await page.evaluate(giveImage('DragEvent', 'drop', 'dataTransfer'));
+    await until(() => fakes.searches.length === 4);
+    await page.evaluate(giveImage('ClipboardEvent', 'paste', 'clipboardData'));
+    await until(() => fakes.searches.length === 5);
+    const [pasted] = fakes.searches.at(-1)?.queries ?? [];
+    assert.ok(pasted?.query?.$case === 'image' && pasted.query.value.length > 100);
     await page.select('select', 'other-model');
     await page.waitForSelector('.notice.warning');
     await wait(page, `document.querySelectorAll('.placeholder').length === 20`);
@@ -332,6 +338,15 @@ function copyEmoji(folder: string): string[] {
   for (const [i, name] of names.entries()) copyFileSync(join(source, name), join(folder, `${i}.png`));
   return names;
 }
+
+/** Drops or pastes the picture of item 1, as far as a page may pretend to. */
+const giveImage = (kind: string, name: string, data: string) => `(async () => {
+  const blob = await (await fetch('/pictures/emoji/1')).blob();
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([blob], 'one.png', { type: blob.type }));
+  const init = { bubbles: true, cancelable: true, ${data}: transfer };
+  document.body.dispatchEvent(new ${kind}('${name}', init));
+})()`;
 
 /** Whether the first chart's canvas has a pixel that is neither empty nor grey. */
 const INK = `(canvas => {
