@@ -1,37 +1,15 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { Server } from 'node:http';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { InvalidInputError, silentLogger, UnavailableError } from '@online-cnclip/foundation';
-import sharp from 'sharp';
 import { NavigationTimeoutError, PageCrashedError } from '../browser/errors.ts';
 import { type Crawler, type CrawlerOptions, openCrawler } from '../crawler.ts';
 import { FakeSite } from '../testing/fake-site.ts';
+import { servePictures } from '../testing/picture-server.ts';
 import { temporaryFolder } from '../testing/temporary-folder.ts';
 import { waitUntil } from '../testing/wait-until.ts';
 import type { CrawlQuery } from './crawl.ts';
-
-/** Pictures by their path, which says the query and the number; `/bad/` is none, `/slow-down` asks for rest. */
-async function servePictures(): Promise<{ server: Server; port: number }> {
-  const server = createServer(async (request, response) => {
-    const path = request.url ?? '';
-    if (path.startsWith('/bad')) response.writeHead(200, { 'content-type': 'text/html' }).end('<html>');
-    else if (path.startsWith('/slow-down')) response.writeHead(503, { 'retry-after': '0' }).end();
-    else response.writeHead(200, { 'content-type': 'image/png' }).end(await paint(path));
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { server, port: (server.address() as AddressInfo).port };
-}
-
-function paint(text: string): Promise<Buffer> {
-  const bytes = createHash('sha512').update(text).digest();
-  return sharp(bytes.subarray(0, 48), { raw: { width: 4, height: 4, channels: 3 } })
-    .resize(64, 64, { kernel: 'nearest' })
-    .png()
-    .toBuffer();
-}
 
 describe('crawl', () => {
   let server: Server;
