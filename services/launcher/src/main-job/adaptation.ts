@@ -10,6 +10,7 @@ import { DataLossError } from '@online-cnclip/foundation';
 import type { GateReport } from '../report.ts';
 import type { JobContext } from './context.ts';
 import { lmdbOf, textsOf } from './dataset.ts';
+import { roundPercent } from './ranking.ts';
 import { CONTEXT_LENGTH, requireCompleted, SEED, TEXT_MODEL, timeName, VISION_MODEL } from './training.ts';
 import { watchRun } from './watch-run.ts';
 
@@ -90,8 +91,8 @@ async function watchAdaptation(context: JobContext, name: string): Promise<Run> 
 function gateOf({ name, gate }: Run): GateReport {
   if (!gate?.before || !gate.after) throw new DataLossError('has no gate', { place: `run ${name}` });
   return {
-    before: gate.before.meanRecall,
-    after: gate.after.meanRecall,
+    before: roundPercent(gate.before.meanRecall),
+    after: roundPercent(gate.after.meanRecall),
     max_drop: gate.maxDrop,
     passed: gate.passed,
   };

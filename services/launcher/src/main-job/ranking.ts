@@ -87,10 +87,10 @@ export async function rankTrial(context: JobContext, { gallery, queries }: Trial
   );
   if (!metrics) throw new DataLossError('no metrics', { place: 'ranker.Evaluate' });
   return {
-    r1: round(metrics.recallAt1),
-    r5: round(metrics.recallAt5),
-    r10: round(metrics.recallAt10),
-    mean_recall: round(metrics.meanRecall),
+    r1: roundPercent(metrics.recallAt1),
+    r5: roundPercent(metrics.recallAt5),
+    r10: roundPercent(metrics.recallAt10),
+    mean_recall: roundPercent(metrics.meanRecall),
     queries: Number(metrics.queries),
     gallery: size,
   };
@@ -135,4 +135,4 @@ const ranking = (queryId: number, itemIds: bigint[]): Ranking => ({
 const inline = (rankings: Ranking[]): RankingSource =>
   RankingSource.fromPartial({ source: { $case: 'rankings', value: { rankings } } });
 
-const round = (percent: number): number => Math.round(percent * 100) / 100;
+export const roundPercent = (percent: number): number => Math.round(percent * 100) / 100;
