@@ -58,4 +58,7 @@ export const SUBJECTS: readonly Subject[] = [
     run: ['decode-resize'],
     peer: { run: 'decode-resize', label: 'Pillow' },
   },
+  { name: 'gradcache-cost', unit: "of a plain step's speed", run: ['gradcache-cost'] },
+  { name: 'gradcache-memory', unit: 'times the peak of a micro-batch', run: ['gradcache-memory'] },
+  { name: 'replicas-2x1', unit: "of one replica's speed", run: ['replicas'] },
 ];

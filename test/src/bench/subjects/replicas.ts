@@ -1,0 +1,25 @@
+// Two replicas with one thread each against one with two threads, the same 64 pairs a step: ViT-mini-8-48 + RoBERTa-mini, LAMB, over
+// Gloo on the loopback. Needs libgloo.
+import { ReplicaProcesses } from '../../replicas/replica-processes.ts';
+import { serve } from '../serve.ts';
+
+const STEPS = 5;
+const MODEL = { visionModel: 'ViT-mini-8-48', textModel: 'RoBERTa-mini-chinese', globalBatch: 64 };
+const two = await ReplicaProcesses.start({ ...MODEL, worldSize: 2, threads: 1 });
+const one = await ReplicaProcesses.start({ ...MODEL, worldSize: 1, threads: 2 });
+
+async function secondsOf(group: ReplicaProcesses): Promise<number> {
+  const replicas = await group.train(STEPS);
+  return Math.max(...replicas.map(({ seconds }) => seconds));
+}
+
+await serve(
+  async () => {
+    const oneSeconds = await secondsOf(one);
+    return oneSeconds / (await secondsOf(two));
+  },
+  async () => {
+    await one.end();
+    await two.end();
+  },
+);
