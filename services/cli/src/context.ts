@@ -1,4 +1,6 @@
+import type { ChildProcess } from 'node:child_process';
 import type { Progress } from './progress.ts';
+import type { ReplicaEnvironment } from './replicas.ts';
 
 /** What a command gets of the process it runs in: commands never look at `process` themselves. */
 export interface CliContext {
@@ -14,4 +16,10 @@ export interface CliContext {
    * that does not ask ends at the first.
    */
   stopSignal(): AbortSignal;
+  /** This process among the replicas of a run, where the environment says so. @throws InvalidInputError for a variable that is wrong. */
+  replica(): ReplicaEnvironment | undefined;
+  /** Runs this command line once more, as a process of its own with piped output. */
+  startSelf(args: readonly string[], environment: Readonly<Record<string, string>>): ChildProcess;
+  /** What becomes this process's exit status when the command ends without an error. */
+  setExitCode(code: number): void;
 }

@@ -17,6 +17,9 @@ const context: CliContext = {
   progress: { note() {}, start: () => ({ update() {}, end() {} }) },
   print() {},
   stopSignal: () => new AbortController().signal,
+  replica: () => undefined,
+  startSelf: () => assert.fail('nothing is run'),
+  setExitCode() {},
 };
 
 let program: Command;

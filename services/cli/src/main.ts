@@ -1,13 +1,17 @@
 // Composition root of the command line: the only file of it that reads the environment.
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
 import type { CliContext } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import { createProgram, withDashes } from './program.ts';
 import { createProgress } from './progress.ts';
+import { replicaEnvironmentOf } from './replicas.ts';
 import { describeFailure } from './report-error.ts';
 import { listenForStop } from './stop-signal.ts';
 
 const { DATAPATH, DEBUG } = process.env;
 let stop: AbortSignal | undefined;
+let exitCode: number = EXIT.ok;
 
 const context: CliContext = {
   dataPath: DATAPATH || undefined,
@@ -18,7 +22,22 @@ const context: CliContext = {
     stop ??= listenForStop(process);
     return stop;
   },
+  replica: () => replicaEnvironmentOf(process.env),
+  // The channel tells a replica that its launcher is gone.
+  startSelf: (args, environment) =>
+    fork(fileURLToPath(import.meta.url), [...args], {
+      env: { ...process.env, ...environment },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    }),
+  setExitCode(code) {
+    exitCode = code;
+  },
 };
+
+if (process.channel) {
+  process.on('disconnect', () => process.kill(process.pid, 'SIGTERM'));
+  process.channel.unref();
+}
 
 // Whoever reads the output may have seen enough (`| head`).
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -30,9 +49,9 @@ const [first = '', ...others] = process.argv.slice(2);
 try {
   const program = await createProgram(context, first);
   await program.parseAsync([first, ...others.map(withDashes)].filter(Boolean), { from: 'user' });
-  process.exitCode = stop?.aborted ? EXIT.interrupted : EXIT.ok;
+  process.exitCode = stop?.aborted ? EXIT.interrupted : exitCode;
 } catch (error) {
-  const { exitCode, text } = describeFailure(error, Boolean(DEBUG));
-  if (text !== undefined) console.error(text);
-  process.exitCode = exitCode;
+  const failure = describeFailure(error, Boolean(DEBUG));
+  if (failure.text !== undefined) console.error(failure.text);
+  process.exitCode = failure.exitCode;
 }

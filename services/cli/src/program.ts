@@ -15,6 +15,11 @@ const COMMANDS: readonly TopCommand[] = [
   { name: 'dataset', summary: 'build and check data sets', load: () => import('./commands/dataset.ts') },
   { name: 'train', summary: 'train a model', load: () => import('./commands/train.ts') },
   {
+    name: 'launch',
+    summary: 'train on several replicas on this machine',
+    load: () => import('./commands/launch.ts'),
+  },
+  {
     name: 'encode',
     summary: 'write the features of images and texts',
     load: () => import('./commands/encode.ts'),

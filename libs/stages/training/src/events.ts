@@ -26,6 +26,21 @@ export interface StepEvent {
   readonly pairsPerSecond: number;
   /** Until the last step, validations not counted. */
   readonly etaSeconds: number;
+  /** By rank; absent where there is one replica. */
+  readonly replicas?: readonly ReplicaPace[];
+}
+
+/** Where a replica's time went, of a step: mean since the last report. The one that is busy longest holds up all. */
+export interface ReplicaPace {
+  readonly rank: number;
+  /** Of this replica's own pairs. */
+  readonly pairsPerSecond: number;
+  /** Waiting for its data. */
+  readonly dataSeconds: number;
+  /** Waiting for its data and computing. */
+  readonly busySeconds: number;
+  /** Waiting for other replicas, and for what they send. */
+  readonly waitedSeconds: number;
 }
 
 export interface ValidationEvent {

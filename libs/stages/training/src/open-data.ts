@@ -3,12 +3,15 @@ import { type Augmentation, createPreprocessor, preprocess } from '@online-cncli
 import { loadTokenizer } from '@online-cnclip/tokenizer';
 import type { TrainingOptions } from './options.ts';
 import { BATCHES_AHEAD, type DecodeImage, type EncodeTexts, PairLoader } from './pair-loader.ts';
+import { type DataIdentity, dataIdentity } from './replicas/fingerprint.ts';
 import { ValidationSplit } from './validation-split.ts';
 
 export interface TrainingData {
   readonly loader: PairLoader;
   /** Of the training split. */
   readonly pairs: number;
+  /** Of the training split; the same for equal data sets. */
+  readonly identity: DataIdentity;
   readonly validation: ValidationSplit | undefined;
 }
 
@@ -49,7 +52,8 @@ export function openData(
     replica,
     maskDuplicates: options.maskDuplicates,
   });
-  if (options.valData === null) return { loader, pairs: source.pairs, validation: undefined };
+  const training = { loader, pairs: source.pairs, identity: dataIdentity(source) };
+  if (options.valData === null) return { ...training, validation: undefined };
 
   const validSource = open(options.valData);
   const validDecode = augmentation === 'none' ? decode : decoder('none');
@@ -61,7 +65,7 @@ export function openData(
     resolution,
     batchSize: validBatchSize,
   });
-  return { loader, pairs: source.pairs, validation };
+  return { ...training, validation };
 }
 
 export interface DecoderOptions {

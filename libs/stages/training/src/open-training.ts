@@ -10,6 +10,8 @@ import type { TrainingOptions } from './options.ts';
 import type { PairLoader } from './pair-loader.ts';
 import type { TrainingPorts } from './ports.ts';
 import { checkTrainingInputs } from './preflight.ts';
+import { trainingFingerprint } from './replicas/fingerprint.ts';
+import { ReplicaGroup } from './replicas/replica-group.ts';
 import { paramsLines, prepareRunFolder, type RunFiles, runFiles, writeParams } from './run-files.ts';
 import { findStartingPoint, type StartingPoint } from './starting-point.ts';
 import type { TrainStep } from './train-step.ts';
@@ -25,6 +27,10 @@ export interface OpenedTraining {
   readonly collectives: Collectives;
   /** Absent where the run learns offline only. */
   readonly online: OnlineLearning | undefined;
+  /** The same, where it can regroup. */
+  readonly group: ReplicaGroup | undefined;
+  /** What has to be the same on every replica. */
+  readonly fingerprint: Readonly<Record<string, string>>;
   /** Absent where this replica writes no files. */
   readonly checkpoints: CheckpointWriter | undefined;
   readonly log: TrainingLog;
@@ -63,7 +69,9 @@ async function open(
 ): Promise<OpenedTraining> {
   checkTrainingInputs(options);
   const config = resolveModelConfig(options.visionModel, options.textModel);
-  const { collectives = singleReplica() } = ports;
+  const group = ports.replicas && new ReplicaGroup(ports.replicas);
+  closers.defer(async () => group?.close());
+  const collectives = group ?? ports.collectives ?? singleReplica();
   const data = openData(options, config.vision.imageResolution, collectives, closers);
   const online = openOnlineLearning(
     options,
@@ -110,6 +118,8 @@ async function open(
     validation: data.validation,
     step,
     collectives,
+    group,
+    fingerprint: trainingFingerprint(options, config, data.identity),
     checkpoints:
       files && isWriter
         ? new CheckpointWriter(files.checkpoints, options.name, order, optimizerOptionsOf(options))

@@ -2,6 +2,7 @@ import type { Collectives } from '@online-cnclip/collectives';
 import type { NdArray } from '@online-cnclip/foundation';
 import type { Runtime } from '@online-cnclip/runtime';
 import type { ImageSource } from './online/image-source.ts';
+import type { ReplicaPorts } from './replicas/ports.ts';
 import type { CreateTrainStep } from './train-step.ts';
 
 /** A validation split's embeddings, of unit length, rows in the order of their ids. */
@@ -34,10 +35,14 @@ export interface TrainingPorts {
   readonly runtime: Runtime;
   readonly createTrainStep: CreateTrainStep;
   readonly recall: RecallPort;
-  /** The replicas that train this model together; absent: this one alone. Closing them is their owner's. */
+  /**
+   * The replicas that train this model together; absent: this one alone. Either a group that its owner closes and whose
+   * loss ends the run, or where they find each other, at the start and after a loss.
+   */
   readonly collectives?: Collectives;
   /** Fetches images with the crawler at `host:port`; absent: online learning has cached ones only. */
   readonly crawledImages?: (address: string) => ImageSource;
+  readonly replicas?: ReplicaPorts;
   /** The clock of file names; absent: the system's. */
   readonly now?: () => Date;
 }

@@ -56,7 +56,7 @@ export interface TrainStepOptions {
   readonly microBatchSize?: number;
   /** Absent: fp32. */
   readonly precision?: TrainingPrecision;
-  /** Absent: there is one replica. Rank 0's starting values are everyone's. */
+  /** Absent: there is one replica. All have to start with the same values. */
   readonly replicas?: ReplicaSettings;
 }
 

@@ -1,3 +1,4 @@
+import { LostReplicaError } from '@online-cnclip/collectives';
 import type { StepEvent, TrainingEvent, TrainingResult, ValidationEvent } from './events.ts';
 import { onlineLines } from './online/online-totals.ts';
 import { validateOnline } from './online/validate-online.ts';
@@ -5,6 +6,7 @@ import type { OpenedTraining } from './open-training.ts';
 import { Pace } from './pace.ts';
 import type { Batch } from './pair-loader.ts';
 import type { RecallPort } from './ports.ts';
+import { RunReplicas } from './replicas/run-replicas.ts';
 import { epochCheckpoint, stepCheckpoint } from './run-files.ts';
 import { DECAY_EVERY_STEPS, learningRateAt, type Schedule } from './schedule.ts';
 import type { TrainStep, TrainStepResult } from './train-step.ts';
@@ -20,7 +22,11 @@ export class TrainingRun {
   readonly #signal: AbortSignal | undefined;
   readonly #schedule: Schedule;
   readonly #pace = new Pace();
+  /** Absent where a loss ends the run. */
+  readonly #replicas: RunReplicas | undefined;
   #step: number;
+  /** Steps after which everything due was done: reported, saved, validated. */
+  #settledStep: number;
   #last: TrainStepResult | undefined;
   #savedAt: number;
   #validatedAt = -1;
@@ -28,6 +34,8 @@ export class TrainingRun {
   #isStopping = false;
   /** Whether parameters stand among the online steps of a validation: they are not to be saved. */
   #isInterrupted = false;
+  /** Whether what is due after a step is done again, because not every replica had come to its end. */
+  #isRepeating = false;
 
   constructor(
     opened: OpenedTraining,
@@ -40,7 +48,9 @@ export class TrainingRun {
     this.#onEvent = onEvent;
     this.#signal = signal;
     this.#step = opened.startStep;
+    this.#settledStep = opened.startStep;
     this.#savedAt = opened.startStep;
+    this.#replicas = opened.group && new RunReplicas(opened.group, opened, signal);
     this.#schedule = {
       baseLearningRate: opened.options.lr,
       warmupSteps: opened.options.warmup,
@@ -50,18 +60,9 @@ export class TrainingRun {
   }
 
   async run(): Promise<TrainingResult> {
-    const { totalSteps, log } = this.#opened;
-    await this.#agreeOnStopping();
-    if (this.#opened.validationPending) await this.#resumeValidation();
-    while (this.#step < totalSteps && !this.#stopped) {
-      const epoch = Math.floor(this.#step / this.#stepsPerEpoch) + 1;
-      log.debug(`Start epoch ${epoch}`);
-      await this.#trainEpoch(epoch);
-      if (this.#step === this.#endOf(epoch)) await this.#endEpoch(epoch);
-    }
-    if (this.#step > this.#savedAt && !this.#isInterrupted) await this.#saveStopped();
+    while (!(await this.#runTogether()));
     return {
-      outcome: this.#step >= totalSteps && !this.#isInterrupted ? 'completed' : 'stopped',
+      outcome: this.#step >= this.#opened.totalSteps && !this.#isInterrupted ? 'completed' : 'stopped',
       step: this.#step,
       epoch: this.#epoch,
       ...(this.#last && { loss: this.#last.loss }),
@@ -69,12 +70,71 @@ export class TrainingRun {
     };
   }
 
+  /** Trains until the end or the loss of a replica. @returns whether it was the end. */
+  async #runTogether(): Promise<boolean> {
+    try {
+      if (!(await this.#join())) return true;
+      await this.#trainToEnd();
+      if (this.#step > this.#savedAt && !this.#isInterrupted) await this.#saveStopped();
+      await this.#replicas?.finish();
+      return true;
+    } catch (error) {
+      if (!this.#replicas) throw error;
+      // Among online steps replicas stand at no step that they could agree on: the run goes on from the checkpoint before them.
+      if (this.#isInterrupted) throw error;
+      if (error instanceof LostReplicaError) {
+        this.#opened.log.warn(`${error.message}; waiting for all replicas at step ${this.#step}`);
+        return false;
+      }
+      // What was trained is not lost with the replicas that do not come back.
+      if (this.#replicas.isGathering && this.#step > this.#savedAt) await this.#save([]);
+      if (this.#replicas.isGathering && this.#signal?.aborted) return true;
+      throw error;
+    }
+  }
+
+  /** Finds the other replicas, and goes to where the furthest of them is. @returns false when the run has ended already. */
+  async #join(): Promise<boolean> {
+    if (!this.#replicas) return true;
+    const joined = await this.#replicas.join({
+      step: this.#step,
+      last: this.#last,
+      isSettled: (step) => step === this.#settledStep,
+    });
+    if (!joined) {
+      this.#step = this.#opened.totalSteps;
+      return false;
+    }
+    this.#step = joined.step;
+    this.#last = joined.last;
+    this.#validatedAt = -1;
+    this.#isRepeating = true;
+    if (!joined.isSettled) {
+      this.#reportIfDue();
+      await this.#settle();
+    }
+    this.#isRepeating = false;
+    return true;
+  }
+
+  async #trainToEnd(): Promise<void> {
+    const { totalSteps, log } = this.#opened;
+    await this.#agreeOnStopping();
+    const { validationPending, startStep } = this.#opened;
+    if (validationPending && this.#step === startStep) await this.#resumeValidation();
+    while (this.#step < totalSteps && !this.#stopped) {
+      const epoch = Math.floor(this.#step / this.#stepsPerEpoch) + 1;
+      log.debug(`Start epoch ${epoch}`);
+      await this.#trainEpoch(epoch);
+    }
+  }
+
   /** Replicas stop after the same step, which they agree on: no signal reaches all in the same moment. */
   async #agreeOnStopping(): Promise<void> {
     const { collectives } = this.#opened;
     const votes = Float32Array.of(this.#signal?.aborted ? 1 : 0);
     await collectives.allReduceSum(votes);
-    this.#isStopping = votes[0] !== 0;
+    this.#isStopping ||= votes[0] !== 0;
   }
 
   get #stopped(): boolean {
@@ -104,7 +164,7 @@ export class TrainingRun {
   }
 
   async #trainEpoch(epoch: number): Promise<void> {
-    const { loader, options, totalSteps, log } = this.#opened;
+    const { loader, totalSteps, log } = this.#opened;
     const before = (epoch - 1) * this.#stepsPerEpoch;
     let end = performance.now();
     for await (const batch of loader.batches(epoch - 1, this.#step - before, this.#endOf(epoch) - before)) {
@@ -112,14 +172,29 @@ export class TrainingRun {
       const result = await this.#trainStep(batch);
       this.#pace.add({ dataSeconds, stepSeconds: (performance.now() - end) / 1000 });
       log.debug(`step ${this.#step}: loss ${result.loss}, waited ${dataSeconds.toFixed(3)}s for its data`);
-      if (this.#step % options.logInterval === 0 || this.#step === totalSteps) this.#report(result);
+      await this.#replicas?.exchange({ dataSeconds, stepSeconds: (performance.now() - end) / 1000 });
+      this.#reportIfDue();
       await this.#agreeOnStopping();
-      await this.#afterStep();
+      await this.#settle();
       if (this.#stopped) return;
       end = performance.now();
     }
     if (this.#step >= totalSteps)
       log.info(`Stopping training due to step ${this.#step} has reached max_steps ${totalSteps}`);
+  }
+
+  #reportIfDue(): void {
+    const { options, totalSteps } = this.#opened;
+    const isDue = this.#step % options.logInterval === 0 || this.#step === totalSteps;
+    if (isDue && this.#last) this.#report(this.#last);
+  }
+
+  /** Everything that is due after a step but its report. Done again after a loss in the middle of it. */
+  async #settle(): Promise<void> {
+    await this.#afterStep();
+    if (this.#isInterrupted) return;
+    if (this.#step === this.#endOf(this.#epoch)) await this.#endEpoch(this.#epoch);
+    this.#settledStep = this.#step;
   }
 
   async #trainStep({ images, inputIds, pairKeys }: Batch): Promise<TrainStepResult> {
@@ -159,8 +234,9 @@ export class TrainingRun {
       }),
       dataSeconds,
       stepSeconds,
-      pairsPerSecond: this.#globalBatch / stepSeconds,
+      pairsPerSecond: stepSeconds > 0 ? this.#globalBatch / stepSeconds : 0,
       etaSeconds: (totalSteps - this.#step) * this.#pace.secondsPerStep,
+      ...this.#replicas?.takeReport(options.batchSize),
     };
     log.info(
       stepLine(event, {
@@ -210,6 +286,7 @@ export class TrainingRun {
 
   async #save(names: readonly string[], validationPending = false): Promise<void> {
     const { checkpoints, step, log } = this.#opened;
+    this.#savedAt = this.#step;
     if (!checkpoints) return;
     const position = {
       epoch: this.#epoch,
@@ -225,12 +302,13 @@ export class TrainingRun {
       this.#checkpoint = event.path;
       this.#onEvent(event);
     }
-    this.#savedAt = this.#step;
   }
 
   async #validate(): Promise<void> {
     const { validation, step, options, online, log } = this.#opened;
     if (!validation || this.#validatedAt === this.#step) return;
+    // A loss among online steps ends the run: where it goes on they were done.
+    if (online && this.#isRepeating) return;
     if (online) {
       // Online steps change the parameters: a run that ends before they are done goes on from before the first.
       await this.#save([], true);

@@ -18,6 +18,7 @@ import { type RuntimeOptions, runtimeOptions, schemaOption, takeRuntimeOptions }
 import type { CliContext } from '../context.ts';
 import { addDataPathOptions, type DataPathOptions, datasetFolder, requirePath } from '../data-path.ts';
 import type { Progress, ProgressTask } from '../progress.ts';
+import { openReplicas } from '../replicas.ts';
 
 type Given = DataPathOptions & Readonly<Record<string, unknown>>;
 
@@ -38,6 +39,7 @@ async function runTraining(given: Given & RuntimeOptions, context: CliContext): 
   const options = trainingOptionsOf(rest);
   checkTrainingInputs(options);
   const signal = context.stopSignal();
+  const replicas = await openReplicas(context.replica(), (line) => context.progress.note(line));
   const runtime = await openRuntime({ ...choice, arena: false });
   const view = new TrainingView(context.progress);
   const onStop = () =>
@@ -49,6 +51,7 @@ async function runTraining(given: Given & RuntimeOptions, context: CliContext): 
       createTrainStep,
       recall: { recall: recallFromFeatures },
       crawledImages: (address: string) => crawledImages(createCrawlerClient(address)),
+      ...(replicas && { replicas: replicas.ports }),
     };
     const result = await train(options, ports, { signal, onEvent: (event) => view.show(event) });
     view.end();
@@ -57,6 +60,7 @@ async function runTraining(given: Given & RuntimeOptions, context: CliContext): 
     view.end();
     signal.removeEventListener('abort', onStop);
     await runtime.dispose();
+    await replicas?.close();
   }
 }
 

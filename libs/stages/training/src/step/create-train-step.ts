@@ -48,8 +48,6 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
   };
   arenas.trained.load(options.parameters, 'parameter');
   arenas.fixed.load(options.parameters, 'parameter');
-  const { collectives = singleReplica() } = options.replicas ?? {};
-  for (const arena of [arenas.trained, arenas.fixed]) await overReplicas(arena, collectives, 'broadcast');
   const parameters = new Map(
     [...specs.keys()].map((name) => [
       name,
@@ -66,15 +64,8 @@ export async function createTrainStep(options: TrainStepOptions): Promise<TrainS
 }
 
 /** Where there is one replica nothing is moved. */
-async function overReplicas(
-  arena: Arena,
-  collectives: Collectives,
-  kind: 'broadcast' | 'sum',
-): Promise<void> {
-  if (collectives.worldSize === 1) return;
-  await arena.exchange((elements) =>
-    kind === 'sum' ? collectives.allReduceSum(elements) : collectives.broadcast(elements, 0),
-  );
+async function sumOverReplicas(arena: Arena, collectives: Collectives): Promise<void> {
+  if (collectives.worldSize > 1) await arena.exchange((elements) => collectives.allReduceSum(elements));
 }
 
 async function createBatchGradients(
@@ -185,8 +176,10 @@ class RunningTrainStep implements TrainStep {
         throw new FailedPreconditionError(
           `the loss of step ${step} is ${result.loss}; lower the learning rate (${learningRate}) or check the data`,
         );
-      await overReplicas(this.#arenas.gradients, this.#collectives, 'sum');
-      if (await this.#update(learningRate)) await this.#updateRunningStatistics(outcome.statistics);
+      await this.#shareStatistics(outcome.statistics);
+      // The last exchange: a replica that is lost before its end leaves the state as it was, one lost after it changes nothing.
+      await sumOverReplicas(this.#arenas.gradients, this.#collectives);
+      if (await this.#update(learningRate)) this.#updateRunningStatistics(outcome.statistics);
       const logitScale = await this.#clampLogitScale();
       return { ...result, logitScale, ...(this.#scaling && { lossScale: this.#lossScale.state }) };
     });
@@ -306,11 +299,14 @@ class RunningTrainStep implements TrainStep {
   }
 
   /** Without shared statistics each replica has its own: rank 0's are everyone's, as torch's DDP has it. */
-  async #updateRunningStatistics(statistics: ReadonlyMap<string, Float32Array>): Promise<void> {
-    if (statistics.size === 0) return;
+  async #shareStatistics(statistics: ReadonlyMap<string, Float32Array>): Promise<void> {
+    if (this.#options.replicas?.syncBatchNorm) return;
+    for (const values of statistics.values()) await this.#collectives.broadcast(values, 0);
+  }
+
+  #updateRunningStatistics(statistics: ReadonlyMap<string, Float32Array>): void {
     const { fixed } = this.#arenas;
     for (const [name, values] of statistics) fixed.write(name, values);
-    if (!this.#options.replicas?.syncBatchNorm) await overReplicas(fixed, this.#collectives, 'broadcast');
   }
 
   async #clampLogitScale(): Promise<number> {

@@ -41,8 +41,7 @@ async function createReplicas(trial: Trial): Promise<TrainStep[]> {
     localGroup(worldSize).map((collectives) =>
       createTrainStep({
         config,
-        // Rank 0's are everyone's.
-        parameters: initializeParameters(config, 3 + collectives.rank),
+        parameters: initializeParameters(config, 3),
         runtime,
         batchSize: GLOBAL_BATCH / worldSize,
         contextLength: CONTEXT_LENGTH,
