@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type ApplicationError, abortError, messageOf, throwIfAborted } from '@online-cnclip/foundation';
+import { ApplicationError, abortError, messageOf, throwIfAborted } from '@online-cnclip/foundation';
 import {
   type CDPSession,
   type HTTPRequest,
@@ -7,6 +7,7 @@ import {
   type Page,
   TimeoutError,
 } from 'puppeteer-core';
+import { bounded } from './bounded.ts';
 import {
   BrowserDiedError,
   NavigationFailedError,
@@ -37,8 +38,8 @@ const NEWS_OF_LEAVING_MS = 100;
 export class GuardedPage {
   readonly page: Page;
   readonly #client: CDPSession;
-  readonly #browserClosed: Promise<BrowserEnd>;
-  readonly #crashed: Promise<'crashed'>;
+  /** Aborted with the error of a crash, or of the browser's end. */
+  readonly #end = new AbortController();
   #usable = true;
   #document: HTTPResponse | undefined;
   /** Context of the scripts in the document shown. */
@@ -51,8 +52,8 @@ export class GuardedPage {
   constructor(page: Page, client: CDPSession, browserClosed: Promise<BrowserEnd>) {
     this.page = page;
     this.#client = client;
-    this.#browserClosed = browserClosed;
-    this.#crashed = new Promise((resolve) => page.once('error', () => resolve('crashed')));
+    page.once('error', (cause) => this.#end.abort(new PageCrashedError(page.url(), cause)));
+    void browserClosed.then(({ how }) => this.#end.abort(new BrowserDiedError(how)));
     // Unanswered, a dialog stops the page for good.
     page.on('dialog', (dialog) => void dialog.dismiss().catch(() => undefined));
     page.on('framenavigated', (frame) => {
@@ -98,23 +99,15 @@ export class GuardedPage {
   async run<T>(limits: OperationLimits, operation: (page: Page) => Promise<T>): Promise<T> {
     const { timeoutMs, signal } = limits;
     throwIfAborted(signal);
-    const stop = Promise.withResolvers<'aborted' | 'late'>();
-    const abort = (): void => stop.resolve('aborted');
-    signal.addEventListener('abort', abort, { once: true });
-    const timer = setTimeout(() => stop.resolve('late'), timeoutMs);
-    const outcome = operation(this.page).then(
-      (value) => ({ value }),
-      (error: unknown) => ({ error }),
-    );
-    const end = this.#browserClosed.then((browserEnd) => ({ browserEnd }));
     try {
-      const first = await Promise.race([outcome, end, this.#crashed, stop.promise]);
-      if (typeof first === 'object' && 'value' in first) return first.value;
+      return await bounded(operation(this.page), {
+        timeoutMs,
+        late: () => new NavigationTimeoutError(this.page.url(), timeoutMs),
+        signals: [this.#end.signal, signal],
+      });
+    } catch (error) {
       this.#usable = false;
-      throw await this.#explain(first, limits);
-    } finally {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', abort);
+      throw error instanceof ApplicationError ? error : await this.#explain(error, timeoutMs);
     }
   }
 
@@ -171,22 +164,14 @@ export class GuardedPage {
     return (await this.#client.send('Page.createIsolatedWorld', world)).executionContextId;
   }
 
-  async #explain(
-    reason: { error: unknown } | { browserEnd: BrowserEnd } | 'crashed' | 'aborted' | 'late',
-    { timeoutMs, signal }: OperationLimits,
-  ): Promise<ApplicationError> {
+  /** What Puppeteer's error means. */
+  async #explain(error: unknown, timeoutMs: number): Promise<ApplicationError> {
     const url = this.page.url();
-    if (reason === 'aborted') return abortError(signal);
-    if (reason === 'late') return new NavigationTimeoutError(url, timeoutMs);
-    if (reason === 'crashed') return new PageCrashedError(url);
-    if ('browserEnd' in reason) return new BrowserDiedError(reason.browserEnd.how);
-    const { error } = reason;
     if (error instanceof TimeoutError) return new NavigationTimeoutError(url, timeoutMs, error);
     const network = NETWORK_ERROR.exec(messageOf(error))?.[0];
     if (network !== undefined) return new NavigationFailedError(url, network, error);
-    const news = await Promise.race([this.#browserClosed, this.#crashed, sleep(NEWS_MS, undefined)]);
-    if (news === 'crashed') return new PageCrashedError(url, error);
-    if (news !== undefined) return new BrowserDiedError(news.how, error);
-    return new NavigationFailedError(url, messageOf(error), error);
+    const { signal } = this.#end;
+    await sleep(NEWS_MS, undefined, { signal }).catch(() => undefined);
+    return signal.aborted ? abortError(signal) : new NavigationFailedError(url, messageOf(error), error);
   }
 }

@@ -78,7 +78,11 @@ test('a browser that does not answer is ended by force', async () => {
 test('no browser outlives an owner that is killed', async () => {
   const script = fileURLToPath(new URL('./testing/hold-browser.ts', import.meta.url));
   const owner = spawn(process.execPath, [script, shop.origin], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [line] = (await once(createInterface({ input: owner.stdout }), 'line')) as [string];
+  const ended = once(owner, 'exit').then(([code]) => {
+    if (code !== null) throw new Error(`the owner ended with ${code}`);
+  });
+  const said = once(createInterface({ input: owner.stdout }), 'line');
+  const [line] = (await Promise.race([said, ended])) as [string];
   const { processId, userDataDir } = JSON.parse(line) as { processId: number; userDataDir: string };
   try {
     assert.ok(processesOf(userDataDir).includes(processId));

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import {
   ApplicationError,
   abortError,
+  DeadlineExceededError,
   InvalidInputError,
   messageOf,
   throwIfAborted,
@@ -9,6 +10,7 @@ import {
 } from '@online-cnclip/foundation';
 import type { CDPSession, Page } from 'puppeteer-core';
 import type { SiteProfile } from '../site/site-profile.ts';
+import { bounded } from './bounded.ts';
 import { fromProtocol, toProtocol } from './cookies.ts';
 import { BrowserDiedError } from './errors.ts';
 import { createLauncher, type Launcher } from './evasions.ts';
@@ -107,6 +109,7 @@ class OpenSiteBrowser implements SiteBrowser {
   readonly processId: number;
   readonly closed: Promise<BrowserEnd>;
   readonly #parts: Parts;
+  readonly #died = new AbortController();
   #page: GuardedPage | undefined;
 
   constructor(parts: Parts) {
@@ -115,6 +118,7 @@ class OpenSiteBrowser implements SiteBrowser {
     this.userAgent = parts.identity.userAgent;
     this.processId = parts.running.processId;
     this.closed = parts.running.closed;
+    void this.closed.then(({ how }) => this.#died.abort(new BrowserDiedError(how)));
   }
 
   async logIn(options: LogInOptions): Promise<void> {
@@ -203,24 +207,20 @@ class OpenSiteBrowser implements SiteBrowser {
 
   async #browserCall<T>(call: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     throwIfAborted(signal);
-    const limit = AbortSignal.any([AbortSignal.timeout(CALL_TIMEOUT_MS), ...(signal ? [signal] : [])]);
-    const stopped = Promise.withResolvers<never>();
-    const stop = (): void => stopped.reject(abortError(limit));
-    limit.addEventListener('abort', stop, { once: true });
-    const died = this.closed.then(({ how }) => {
-      throw new BrowserDiedError(how);
-    });
+    const { signal: died } = this.#died;
     try {
-      return await Promise.race([call(), died, stopped.promise]);
+      return await bounded(call(), {
+        timeoutMs: CALL_TIMEOUT_MS,
+        late: () => new DeadlineExceededError(`no answer in ${CALL_TIMEOUT_MS} ms`, { place: 'browser' }),
+        signals: signal ? [died, signal] : [died],
+      });
     } catch (cause) {
       if (cause instanceof ApplicationError) throw cause;
       // What Puppeteer says of a lost connection comes before the news of the process' end.
-      throw await Promise.race([
-        died.catch((error: unknown) => error),
-        sleep(NEWS_MS, new UnavailableError(messageOf(cause), { place: 'browser', cause })),
-      ]);
-    } finally {
-      limit.removeEventListener('abort', stop);
+      await sleep(NEWS_MS, undefined, { signal: died }).catch(() => undefined);
+      throw died.aborted
+        ? abortError(died)
+        : new UnavailableError(messageOf(cause), { place: 'browser', cause });
     }
   }
 }
