@@ -8,6 +8,7 @@ import type { DataRoot } from './data-root.ts';
 import { buildDatasetUpdates } from './dataset-builds.ts';
 import { buildRequestOf, buildUpdateMessage } from './dataset-message.ts';
 import { runFolder, trainingOptionsOf } from './options-message.ts';
+import type { ReplicaPlace } from './replicas/place.ts';
 import { checkpointMessage, runMessage, runStateMessage, updateMessage } from './run-message.ts';
 import type { Runs } from './runs/runs.ts';
 import type { ServedModels } from './serving/served-models.ts';
@@ -20,6 +21,8 @@ export interface TrainerParts {
   /** Absent where no crawler is configured. */
   readonly crawlerAddress: string | undefined;
   readonly logger: Logger;
+  /** Absent where there is one replica. */
+  readonly place?: ReplicaPlace | undefined;
 }
 
 export function trainerService(parts: TrainerParts): Implementation {
@@ -32,7 +35,14 @@ function trainerHandlers({
   served,
   crawlerAddress,
   logger,
+  place,
 }: TrainerParts): Handlers<typeof TrainerServiceService> {
+  const requireLeader = () => {
+    if (place && place.rank > 0)
+      throw new FailedPreconditionError(
+        `this is replica ${place.rank} of ${place.worldSize}: replica 0 starts runs, at ${place.address}`,
+      );
+  };
   return {
     async *buildDataset(request, { signal }) {
       for await (const update of buildDatasetUpdates(buildRequestOf(request, root), signal))
@@ -40,6 +50,7 @@ function trainerHandlers({
     },
 
     async startRun({ options }) {
+      requireLeader();
       if (!options) throw new InvalidInputError('is required', { place: 'options' });
       const training = trainingOptionsOf(options, root, new Date(), crawlerAddress);
       checkTrainingInputs(training);
@@ -47,6 +58,7 @@ function trainerHandlers({
     },
 
     async startAdaptation({ options }) {
+      requireLeader();
       if (!options) throw new InvalidInputError('is required', { place: 'options' });
       if (!options.onlineCache && crawlerAddress === undefined)
         throw new FailedPreconditionError('no crawler-address is configured; online_cache needs none');

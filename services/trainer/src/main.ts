@@ -3,9 +3,13 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createEncoderClient } from '@online-cnclip/client';
 import { FailedPreconditionError } from '@online-cnclip/foundation';
+import { Coordinator, RunOrders, replicaService } from '@online-cnclip/replicas';
 import { runMain } from '@online-cnclip/service-kit';
 import { DataRoot } from './data-root.ts';
 import { trainerService } from './handlers.ts';
+import { followOrders } from './replicas/follow-orders.ts';
+import { leadRuns } from './replicas/lead-runs.ts';
+import { replicaPlace } from './replicas/place.ts';
 import { RunStore } from './runs/run-store.ts';
 import { Runs } from './runs/runs.ts';
 import { ServedModels } from './serving/served-models.ts';
@@ -30,13 +34,18 @@ await runMain({
       runtime: runtimeChoice(config),
       environment: process.env,
     });
+    const place = replicaPlace(config);
+    const orders = new RunOrders(config.worldSize);
+    const dataFolder = root.path;
     const served =
       config.encoderAddress === undefined
         ? undefined
         : new ServedModels(createEncoderClient(config.encoderAddress), join(root.path, SERVED_MODELS));
     const runs = await Runs.open({
       store: new RunStore(join(root.path, RUN_RECORDS)),
-      launch: launcher.launch,
+      launch: place
+        ? leadRuns({ launch: launcher.launchReplica, place, orders, dataFolder, logger })
+        : launcher.launch,
       launchAdaptation: launcher.launchAdaptation,
       async serve(checkpoint, { visionModel, textModel, contextLength }) {
         if (!served) throw new FailedPreconditionError('no encoder-address is configured');
@@ -46,18 +55,25 @@ await runMain({
       logger,
     });
     observeRuns(telemetry, runs);
+    let following: Promise<void> | undefined;
     // Calls that watch or stop the run end when it does: it is told first, the drain then waits for them.
     shutdown.addEventListener('abort', () => void runs.close());
     return {
       implementations: [
-        trainerService({ root, runs, logger, served, crawlerAddress: config.crawlerAddress }),
+        trainerService({ root, runs, logger, served, crawlerAddress: config.crawlerAddress, place }),
+        ...(place?.rank === 0 ? [replicaService(new Coordinator(), orders)] : []),
       ],
       async start() {
         await launcher.check();
+        if (place && place.rank > 0)
+          following = followOrders({ launch: launcher.launchReplica, place, dataFolder, logger }, shutdown);
+        // The other replicas' processes wait for the run that this one led.
+        else if (place) runs.resumeInterrupted();
         health.setServing(true);
       },
       async close() {
         await runs.close();
+        await following;
         served?.close();
       },
     };

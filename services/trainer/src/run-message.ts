@@ -115,6 +115,7 @@ function stepMessage(event: StepEvent): StepReport {
     stepSeconds: event.stepSeconds,
     dataSeconds: event.dataSeconds,
     etaSeconds: event.etaSeconds,
+    replicas: [...(event.replicas ?? [])],
   };
 }
 

@@ -59,6 +59,32 @@ export const trainerSettings = {
         'host:port of the encoder that is told to load what an adaptation makes, once its gate has passed',
       ),
   ),
+  rank: setting('RANK', z.coerce.number().int().min(0).default(0).describe('of this replica, from 0')),
+  worldSize: setting(
+    'WORLD_SIZE',
+    z.coerce.number().int().min(1).max(4096).default(1).describe('replicas that train each run together'),
+  ),
+  masterAddress: setting(
+    'MASTER_ADDR',
+    z.string().min(1).default('127.0.0.1').describe("host of replica 0's trainer, for all replicas"),
+  ),
+  masterPort: setting(
+    'MASTER_PORT',
+    z.coerce.number().int().min(1).max(65_535).default(50_052).describe("port of replica 0's trainer"),
+  ),
+  gatherTimeout: setting(
+    'CNCLIP_GATHER_TIMEOUT',
+    z.coerce.number().positive().max(86_400).default(600).describe('seconds that replicas are waited for'),
+  ),
+  collectiveTimeout: setting(
+    'CNCLIP_COLLECTIVE_TIMEOUT',
+    z.coerce
+      .number()
+      .positive()
+      .max(86_400)
+      .default(600)
+      .describe('seconds that a replica which does nothing is waited for'),
+  ),
 } as const;
 
 export function runtimeChoice(config: ConfigOf<typeof trainerSettings>): RuntimeChoice {

@@ -127,7 +127,7 @@ export function lossesOf({ logs, name }: Pick<Run, 'logs' | 'name'>): Map<number
   return losses;
 }
 
-function childrenOf(pid: number): number[] {
+export function childrenOf(pid: number): number[] {
   const path = `/proc/${pid}/task/${pid}/children`;
   return readFileSync(path, 'utf8').trim().split(' ').filter(Boolean).map(Number);
 }

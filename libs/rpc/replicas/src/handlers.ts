@@ -1,14 +1,19 @@
 import { type JoinResponse, ReplicaServiceService } from '@online-cnclip/contracts/replicas/v1';
+import { UnsupportedError } from '@online-cnclip/foundation';
 import { type Handlers, type Implementation, implement } from '@online-cnclip/service-kit';
 import type { Coordinator } from './coordination/coordinator.ts';
 import type { GroupEvent } from './coordination/events.ts';
+import type { RunOrders } from './coordination/run-orders.ts';
 
-/** The gRPC service of a coordinator. */
-export function replicaService(coordinator: Coordinator): Implementation {
-  return implement(ReplicaServiceService, replicaHandlers(coordinator));
+/** The gRPC service of a coordinator, and of the orders of a trainer where it is one that serves. */
+export function replicaService(coordinator: Coordinator, orders?: RunOrders): Implementation {
+  return implement(ReplicaServiceService, replicaHandlers(coordinator, orders));
 }
 
-function replicaHandlers(coordinator: Coordinator): Handlers<typeof ReplicaServiceService> {
+function replicaHandlers(
+  coordinator: Coordinator,
+  orders: RunOrders | undefined,
+): Handlers<typeof ReplicaServiceService> {
   return {
     async *join(request, { signal }) {
       const joining = { ...request, step: Number(request.step) };
@@ -28,6 +33,13 @@ function replicaHandlers(coordinator: Coordinator): Handlers<typeof ReplicaServi
     async finish({ run, generation, rank }, { signal }) {
       await coordinator.groupOf(run).finish(Number(generation), rank, signal);
       return {};
+    },
+
+    async *followRuns({ rank, worldSize }, { signal, draining }) {
+      if (!orders) throw new UnsupportedError('this is the rendezvous of one run, not a trainer');
+      const either = AbortSignal.any([signal, draining]);
+      for await (const order of orders.follow(rank, worldSize, either))
+        yield { order: order === 'none' ? undefined : { ...order } };
     },
   };
 }

@@ -101,6 +101,12 @@ export class Runs {
     });
   }
 
+  /** Goes on with the training that this service was in when it went away without a word, if it was in one. */
+  resumeInterrupted(): void {
+    const [latest] = this.list();
+    if (latest?.state === 'interrupted' && latest.options) this.start(latest.options, latest.folder);
+  }
+
   /**
    * Starts an adaptation.
    *

@@ -4,12 +4,20 @@ import { errorOfStatus, STATUS_OF_KIND } from '@online-cnclip/contracts';
 import { UnavailableError } from '@online-cnclip/foundation';
 import type { RuntimeChoice } from '@online-cnclip/runtime';
 import type { LaunchAdaptation, LaunchTraining } from '../runs/runs.ts';
-import type { FailureReport, Order, Report } from './messages.ts';
+import type { FailureReport, Order, ReplicaOrder, Report } from './messages.ts';
 
 const ENTRY = fileURLToPath(new URL('./training-process.ts', import.meta.url));
 
+/** Trains as one of several replicas. Those that are not replica 0 leave at once when the signal aborts. */
+export type LaunchReplica = (
+  options: Parameters<LaunchTraining>[0],
+  hooks: Parameters<LaunchTraining>[1],
+  replica: ReplicaOrder,
+) => ReturnType<LaunchTraining>;
+
 export interface TrainingLauncher {
   readonly launch: LaunchTraining;
+  readonly launchReplica: LaunchReplica;
   readonly launchAdaptation: LaunchAdaptation;
   /** One real training step of a tiny model, in a process as runs have it. Rejects where that does not work. */
   check(): Promise<void>;
@@ -45,7 +53,9 @@ export function processLauncher({ runtime, environment, entry = ENTRY }: Launche
     { signal, onEvent }: Hooks<Event>,
   ): Promise<Result> => {
     const child = start(decoders);
-    const onStop = () => give(child, { kind: 'stop' });
+    // A replica that is told to go must not have all others stop: replica 0 decides on that.
+    const isFollower = order.kind === 'train' && (order.replica?.rank ?? 0) > 0;
+    const onStop = () => (isFollower ? void child.kill('SIGKILL') : give(child, { kind: 'stop' }));
     signal.addEventListener('abort', onStop, { once: true });
     give(child, order);
     if (signal.aborted) onStop();
@@ -55,6 +65,8 @@ export function processLauncher({ runtime, environment, entry = ENTRY }: Launche
   };
   return {
     launch: (options, hooks) => run({ kind: 'train', options, runtime }, options.numWorkers, hooks),
+    launchReplica: (options, hooks, replica) =>
+      run({ kind: 'train', options, runtime, replica }, options.numWorkers, hooks),
     launchAdaptation: (options, hooks) => run({ kind: 'adapt', options, runtime }, options.numWorkers, hooks),
     check: async () => {
       const hooks = { signal: new AbortController().signal, onEvent: () => {} };

@@ -8,10 +8,22 @@ import type {
   TrainingOptions,
   TrainingResult,
 } from '@online-cnclip/training';
+import type { ReplicaPlace } from '../replicas/place.ts';
+
+/** Which replica the process is, and of which run. */
+export interface ReplicaOrder extends ReplicaPlace {
+  readonly run: string;
+}
 
 /** From the service to the training process. */
 export type Order =
-  | { readonly kind: 'train'; readonly options: TrainingOptions; readonly runtime: RuntimeChoice }
+  | {
+      readonly kind: 'train';
+      readonly options: TrainingOptions;
+      readonly runtime: RuntimeChoice;
+      /** Absent: there is one replica. */
+      readonly replica?: ReplicaOrder;
+    }
   | { readonly kind: 'adapt'; readonly options: AdaptOptions; readonly runtime: RuntimeChoice }
   /** One step of a tiny model, to see that this machine can. */
   | { readonly kind: 'check'; readonly runtime: RuntimeChoice }

@@ -1,19 +1,23 @@
 // The process of one training run, forked by launch-training.ts: takes its orders from the service over the IPC
 // channel and wires the training stage to runtime and evaluation.
+
 import { crawledImages, createCrawlerClient } from '@online-cnclip/client';
+import { connectGroup } from '@online-cnclip/collectives';
 import { recallFromFeatures } from '@online-cnclip/evaluation';
 import { ApplicationError, messageOf } from '@online-cnclip/foundation';
+import { Rendezvous } from '@online-cnclip/replicas';
 import { openRuntime } from '@online-cnclip/runtime';
 import {
   type AdaptEvent,
   type AdaptResult,
   adapt,
   createTrainStep,
+  type ReplicaPorts,
   type TrainingEvent,
   type TrainingResult,
   train,
 } from '@online-cnclip/training';
-import type { FailureReport, Order, Report } from './messages.ts';
+import type { FailureReport, Order, ReplicaOrder, Report } from './messages.ts';
 import { tinyTraining } from './tiny-training.ts';
 
 const stop = new AbortController();
@@ -24,7 +28,12 @@ process.on('message', (order: Order) => {
 });
 // Ctrl-C in a terminal reaches every process: the service says what to do. Without the service: save and end.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort());
-process.on('disconnect', () => stop.abort());
+let isFollower = false;
+process.on('disconnect', () => {
+  // A lost trainer is one replica less for the others to wait for: not the end of their run.
+  if (isFollower) process.exit(1);
+  stop.abort();
+});
 
 async function obey(order: Exclude<Order, { kind: 'stop' }>): Promise<void> {
   try {
@@ -40,7 +49,10 @@ async function execute(order: Exclude<Order, { kind: 'stop' }>): Promise<Trainin
   const runtime = await openRuntime({ ...order.runtime, arena: false });
   try {
     if (order.kind === 'check') return await tinyTraining(runtime);
+    const replicas = order.kind === 'train' && order.replica ? replicaPorts(order.replica) : undefined;
+    isFollower = (replicas?.rendezvous.rank ?? 0) > 0;
     const ports = {
+      ...(replicas && { replicas }),
       runtime,
       createTrainStep,
       recall: { recall: recallFromFeatures },
@@ -54,6 +66,12 @@ async function execute(order: Exclude<Order, { kind: 'stop' }>): Promise<Trainin
   } finally {
     await runtime.dispose();
   }
+}
+
+function replicaPorts(replica: ReplicaOrder): ReplicaPorts {
+  const { gatherTimeoutMs, collectiveTimeoutMs, ...place } = replica;
+  const rendezvous = new Rendezvous({ ...place, timeoutMs: gatherTimeoutMs });
+  return { rendezvous, connect: connectGroup, timeoutMs: collectiveTimeoutMs };
 }
 
 /** Resolves when the message is written; without a service there is nobody to tell. */

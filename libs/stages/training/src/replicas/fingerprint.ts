@@ -13,6 +13,8 @@ const OWN_OPTIONS: ReadonlySet<string> = new Set([
   'clipWeightPath',
   'bertWeightPath',
   'debug',
+  'cacheFolder',
+  'crawlerAddress',
 ]);
 
 export interface DataIdentity {

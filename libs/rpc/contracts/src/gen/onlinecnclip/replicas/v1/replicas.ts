@@ -141,6 +141,30 @@ export interface FinishRequest {
 export interface FinishResponse {
 }
 
+/** Request of FollowRuns. */
+export interface FollowRunsRequest {
+  /** Of the caller, from 1. */
+  rank: number;
+  /** Replicas, by the caller's settings. */
+  worldSize: number;
+}
+
+/** One message of the FollowRuns stream. */
+export interface FollowRunsResponse {
+  /** The run to take part in; not set when there is none: one that was is to be given up. */
+  order?: RunOrder | undefined;
+}
+
+/** A run to take part in. */
+export interface RunOrder {
+  /** As in JoinRequest. */
+  run: string;
+  /** Options of the training stage, as JSON. */
+  optionsJson: string;
+  /** Folder of replica 0 that paths in the options lie in; the caller puts its own in its place. */
+  dataFolder: string;
+}
+
 function createBaseJoinRequest(): JoinRequest {
   return { run: "", rank: 0, worldSize: 0, instance: "", step: 0n, fingerprint: {}, parameters: "", host: "" };
 }
@@ -1449,6 +1473,273 @@ export const FinishResponse: MessageFns<FinishResponse> = {
   },
 };
 
+function createBaseFollowRunsRequest(): FollowRunsRequest {
+  return { rank: 0, worldSize: 0 };
+}
+
+export const FollowRunsRequest: MessageFns<FollowRunsRequest> = {
+  encode(message: FollowRunsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.rank !== 0) {
+      writer.uint32(8).int32(message.rank);
+    }
+    if (message.worldSize !== 0) {
+      writer.uint32(16).int32(message.worldSize);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FollowRunsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFollowRunsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.rank = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.worldSize = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FollowRunsRequest {
+    return {
+      rank: isSet(object.rank) ? globalThis.Number(object.rank) : 0,
+      worldSize: isSet(object.worldSize)
+        ? globalThis.Number(object.worldSize)
+        : isSet(object.world_size)
+        ? globalThis.Number(object.world_size)
+        : 0,
+    };
+  },
+
+  toJSON(message: FollowRunsRequest): unknown {
+    const obj: any = {};
+    if (message.rank !== 0) {
+      obj.rank = Math.round(message.rank);
+    }
+    if (message.worldSize !== 0) {
+      obj.worldSize = Math.round(message.worldSize);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FollowRunsRequest>): FollowRunsRequest {
+    return FollowRunsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FollowRunsRequest>): FollowRunsRequest {
+    const message = createBaseFollowRunsRequest();
+    message.rank = object.rank ?? 0;
+    message.worldSize = object.worldSize ?? 0;
+    return message;
+  },
+};
+
+function createBaseFollowRunsResponse(): FollowRunsResponse {
+  return { order: undefined };
+}
+
+export const FollowRunsResponse: MessageFns<FollowRunsResponse> = {
+  encode(message: FollowRunsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.order !== undefined) {
+      RunOrder.encode(message.order, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): FollowRunsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseFollowRunsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.order = RunOrder.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): FollowRunsResponse {
+    return { order: isSet(object.order) ? RunOrder.fromJSON(object.order) : undefined };
+  },
+
+  toJSON(message: FollowRunsResponse): unknown {
+    const obj: any = {};
+    if (message.order !== undefined) {
+      obj.order = RunOrder.toJSON(message.order);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<FollowRunsResponse>): FollowRunsResponse {
+    return FollowRunsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<FollowRunsResponse>): FollowRunsResponse {
+    const message = createBaseFollowRunsResponse();
+    message.order = (object.order !== undefined && object.order !== null)
+      ? RunOrder.fromPartial(object.order)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseRunOrder(): RunOrder {
+  return { run: "", optionsJson: "", dataFolder: "" };
+}
+
+export const RunOrder: MessageFns<RunOrder> = {
+  encode(message: RunOrder, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.run !== "") {
+      writer.uint32(10).string(message.run);
+    }
+    if (message.optionsJson !== "") {
+      writer.uint32(18).string(message.optionsJson);
+    }
+    if (message.dataFolder !== "") {
+      writer.uint32(26).string(message.dataFolder);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RunOrder {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRunOrder();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.run = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.optionsJson = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.dataFolder = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): RunOrder {
+    return {
+      run: isSet(object.run) ? globalThis.String(object.run) : "",
+      optionsJson: isSet(object.optionsJson)
+        ? globalThis.String(object.optionsJson)
+        : isSet(object.options_json)
+        ? globalThis.String(object.options_json)
+        : "",
+      dataFolder: isSet(object.dataFolder)
+        ? globalThis.String(object.dataFolder)
+        : isSet(object.data_folder)
+        ? globalThis.String(object.data_folder)
+        : "",
+    };
+  },
+
+  toJSON(message: RunOrder): unknown {
+    const obj: any = {};
+    if (message.run !== "") {
+      obj.run = message.run;
+    }
+    if (message.optionsJson !== "") {
+      obj.optionsJson = message.optionsJson;
+    }
+    if (message.dataFolder !== "") {
+      obj.dataFolder = message.dataFolder;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<RunOrder>): RunOrder {
+    return RunOrder.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<RunOrder>): RunOrder {
+    const message = createBaseRunOrder();
+    message.run = object.run ?? "";
+    message.optionsJson = object.optionsJson ?? "";
+    message.dataFolder = object.dataFolder ?? "";
+    return message;
+  },
+};
+
 /**
  * Where the replicas of a training run find each other: served by replica 0. For replicas only: what they say is
  * believed.
@@ -1501,6 +1792,19 @@ export const ReplicaServiceService = {
     responseSerialize: (value: FinishResponse): Buffer => Buffer.from(FinishResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): FinishResponse => FinishResponse.decode(value),
   },
+  /**
+   * The runs that replica 0 starts and ends, for the trainers that are the other replicas: the run that is going on, or
+   * that there is none, first. FAILED_PRECONDITION when the caller is told of another number of replicas.
+   */
+  followRuns: {
+    path: "/onlinecnclip.replicas.v1.ReplicaService/FollowRuns" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: FollowRunsRequest): Buffer => Buffer.from(FollowRunsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): FollowRunsRequest => FollowRunsRequest.decode(value),
+    responseSerialize: (value: FollowRunsResponse): Buffer => Buffer.from(FollowRunsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): FollowRunsResponse => FollowRunsResponse.decode(value),
+  },
 } as const;
 
 export interface ReplicaServiceServer extends UntypedServiceImplementation {
@@ -1518,6 +1822,11 @@ export interface ReplicaServiceServer extends UntypedServiceImplementation {
   getValue: handleUnaryCall<GetValueRequest, GetValueResponse>;
   /** Says that a replica has done all there is to do; answers when every one has. ABORTED when the group is dissolved. */
   finish: handleUnaryCall<FinishRequest, FinishResponse>;
+  /**
+   * The runs that replica 0 starts and ends, for the trainers that are the other replicas: the run that is going on, or
+   * that there is none, first. FAILED_PRECONDITION when the caller is told of another number of replicas.
+   */
+  followRuns: handleServerStreamingCall<FollowRunsRequest, FollowRunsResponse>;
 }
 
 export interface ReplicaServiceClient extends Client {
@@ -1578,6 +1887,16 @@ export interface ReplicaServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: FinishResponse) => void,
   ): ClientUnaryCall;
+  /**
+   * The runs that replica 0 starts and ends, for the trainers that are the other replicas: the run that is going on, or
+   * that there is none, first. FAILED_PRECONDITION when the caller is told of another number of replicas.
+   */
+  followRuns(request: FollowRunsRequest, options?: Partial<CallOptions>): ClientReadableStream<FollowRunsResponse>;
+  followRuns(
+    request: FollowRunsRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<FollowRunsResponse>;
 }
 
 export const ReplicaServiceClient = makeGenericClientConstructor(

@@ -1035,6 +1035,22 @@ export interface StepReport {
   dataSeconds: number;
   /** Seconds until the last step, by the speed so far. */
   etaSeconds: number;
+  /** Where each replica's time went, by rank; empty where there is one replica. */
+  replicas: ReplicaPace[];
+}
+
+/** Where a replica's time went, of a step: means since the last report. The one that is busy longest holds up all. */
+export interface ReplicaPace {
+  /** The replica, from 0. */
+  rank: number;
+  /** Its own pairs per second. */
+  pairsPerSecond: number;
+  /** Seconds spent waiting for its data. */
+  dataSeconds: number;
+  /** Seconds spent waiting for its data and computing. */
+  busySeconds: number;
+  /** Seconds spent waiting for other replicas, and for what they send. */
+  waitedSeconds: number;
 }
 
 /** What a validation found. */
@@ -4840,6 +4856,7 @@ function createBaseStepReport(): StepReport {
     stepSeconds: 0,
     dataSeconds: 0,
     etaSeconds: 0,
+    replicas: [],
   };
 }
 
@@ -4886,6 +4903,9 @@ export const StepReport: MessageFns<StepReport> = {
     }
     if (message.etaSeconds !== 0) {
       writer.uint32(97).double(message.etaSeconds);
+    }
+    for (const v of message.replicas) {
+      ReplicaPace.encode(v!, writer.uint32(106).fork()).join();
     }
     return writer;
   },
@@ -4999,6 +5019,14 @@ export const StepReport: MessageFns<StepReport> = {
             message.etaSeconds = reader.double();
             continue;
           }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.replicas.push(ReplicaPace.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5061,6 +5089,9 @@ export const StepReport: MessageFns<StepReport> = {
         : isSet(object.eta_seconds)
         ? globalThis.Number(object.eta_seconds)
         : 0,
+      replicas: globalThis.Array.isArray(object?.replicas)
+        ? object.replicas.map((e: any) => ReplicaPace.fromJSON(e))
+        : [],
     };
   },
 
@@ -5102,6 +5133,9 @@ export const StepReport: MessageFns<StepReport> = {
     if (message.etaSeconds !== 0) {
       obj.etaSeconds = floatToJson(message.etaSeconds);
     }
+    if (message.replicas?.length) {
+      obj.replicas = message.replicas.map((e) => ReplicaPace.toJSON(e));
+    }
     return obj;
   },
 
@@ -5124,6 +5158,156 @@ export const StepReport: MessageFns<StepReport> = {
     message.stepSeconds = object.stepSeconds ?? 0;
     message.dataSeconds = object.dataSeconds ?? 0;
     message.etaSeconds = object.etaSeconds ?? 0;
+    message.replicas = object.replicas?.map((e) => ReplicaPace.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseReplicaPace(): ReplicaPace {
+  return { rank: 0, pairsPerSecond: 0, dataSeconds: 0, busySeconds: 0, waitedSeconds: 0 };
+}
+
+export const ReplicaPace: MessageFns<ReplicaPace> = {
+  encode(message: ReplicaPace, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.rank !== 0) {
+      writer.uint32(8).int32(message.rank);
+    }
+    if (message.pairsPerSecond !== 0) {
+      writer.uint32(17).double(message.pairsPerSecond);
+    }
+    if (message.dataSeconds !== 0) {
+      writer.uint32(25).double(message.dataSeconds);
+    }
+    if (message.busySeconds !== 0) {
+      writer.uint32(33).double(message.busySeconds);
+    }
+    if (message.waitedSeconds !== 0) {
+      writer.uint32(41).double(message.waitedSeconds);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ReplicaPace {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseReplicaPace();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.rank = reader.int32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 17) {
+              break;
+            }
+
+            message.pairsPerSecond = reader.double();
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.dataSeconds = reader.double();
+            continue;
+          }
+          case 4: {
+            if (tag !== 33) {
+              break;
+            }
+
+            message.busySeconds = reader.double();
+            continue;
+          }
+          case 5: {
+            if (tag !== 41) {
+              break;
+            }
+
+            message.waitedSeconds = reader.double();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ReplicaPace {
+    return {
+      rank: isSet(object.rank) ? globalThis.Number(object.rank) : 0,
+      pairsPerSecond: isSet(object.pairsPerSecond)
+        ? globalThis.Number(object.pairsPerSecond)
+        : isSet(object.pairs_per_second)
+        ? globalThis.Number(object.pairs_per_second)
+        : 0,
+      dataSeconds: isSet(object.dataSeconds)
+        ? globalThis.Number(object.dataSeconds)
+        : isSet(object.data_seconds)
+        ? globalThis.Number(object.data_seconds)
+        : 0,
+      busySeconds: isSet(object.busySeconds)
+        ? globalThis.Number(object.busySeconds)
+        : isSet(object.busy_seconds)
+        ? globalThis.Number(object.busy_seconds)
+        : 0,
+      waitedSeconds: isSet(object.waitedSeconds)
+        ? globalThis.Number(object.waitedSeconds)
+        : isSet(object.waited_seconds)
+        ? globalThis.Number(object.waited_seconds)
+        : 0,
+    };
+  },
+
+  toJSON(message: ReplicaPace): unknown {
+    const obj: any = {};
+    if (message.rank !== 0) {
+      obj.rank = Math.round(message.rank);
+    }
+    if (message.pairsPerSecond !== 0) {
+      obj.pairsPerSecond = floatToJson(message.pairsPerSecond);
+    }
+    if (message.dataSeconds !== 0) {
+      obj.dataSeconds = floatToJson(message.dataSeconds);
+    }
+    if (message.busySeconds !== 0) {
+      obj.busySeconds = floatToJson(message.busySeconds);
+    }
+    if (message.waitedSeconds !== 0) {
+      obj.waitedSeconds = floatToJson(message.waitedSeconds);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ReplicaPace>): ReplicaPace {
+    return ReplicaPace.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ReplicaPace>): ReplicaPace {
+    const message = createBaseReplicaPace();
+    message.rank = object.rank ?? 0;
+    message.pairsPerSecond = object.pairsPerSecond ?? 0;
+    message.dataSeconds = object.dataSeconds ?? 0;
+    message.busySeconds = object.busySeconds ?? 0;
+    message.waitedSeconds = object.waitedSeconds ?? 0;
     return message;
   },
 };
