@@ -45,6 +45,8 @@ export const SUBJECTS: readonly Subject[] = [
     run: ['text-encode', 'one'],
     peer: { run: 'text-encode-1', label: 'cn_clip as used, padded to 52' },
   },
+  { name: 'online-step-cached', unit: 'of an offline step', run: ['online-step', 'cache'] },
+  { name: 'online-step-wait', unit: 'of the time waiting', run: ['online-step', 'uncached'] },
   { name: 'grpc-overhead', unit: 'of in-process rate', run: ['grpc-overhead'] },
   {
     name: 'lmdb-build',
