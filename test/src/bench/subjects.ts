@@ -63,4 +63,6 @@ export const SUBJECTS: readonly Subject[] = [
   { name: 'gradcache-cost', unit: "of a plain step's speed", run: ['gradcache-cost'] },
   { name: 'gradcache-memory', unit: 'times the peak of a micro-batch', run: ['gradcache-memory'] },
   { name: 'replicas-2x1', unit: "of one replica's speed", run: ['replicas'] },
+  { name: 'all-reduce', unit: 'GB/s', run: ['all-reduce', 'rate'] },
+  { name: 'all-reduce-of-socket', unit: "of a raw socket's rate", run: ['all-reduce', 'ratio'] },
 ];
