@@ -62,7 +62,13 @@ export const SUBJECTS: readonly Subject[] = [
   },
   { name: 'gradcache-cost', unit: "of a plain step's speed", run: ['gradcache-cost'] },
   { name: 'gradcache-memory', unit: 'times the peak of a micro-batch', run: ['gradcache-memory'] },
-  { name: 'replicas-2x1', unit: "of one replica's speed", run: ['replicas'] },
+  { name: 'replicas-2x1', unit: "of one replica's speed", run: ['replicas', 'ratio'] },
+  {
+    name: 'replicas-step',
+    unit: 'pairs/s',
+    run: ['replicas', 'rate'],
+    peer: { run: 'replicas-step', label: 'torch DDP over gloo, 2 x 1 thread' },
+  },
   { name: 'all-reduce', unit: 'GB/s', run: ['all-reduce', 'rate'] },
   { name: 'all-reduce-of-socket', unit: "of a raw socket's rate", run: ['all-reduce', 'ratio'] },
 ];

@@ -134,6 +134,82 @@ def decode_resize():
     return lambda: rate_of(len(photos), work)
 
 
+MINI_MODEL = {  # ViT-mini-8-48 and RoBERTa-mini-chinese
+    "embed_dim": 128, "image_resolution": 48, "vision_layers": 3, "vision_width": 128, "vision_patch_size": 8, "vision_head_width": 32,
+    "vocab_size": 21128, "text_hidden_size": 128, "text_num_hidden_layers": 2, "text_num_attention_heads": 4, "text_intermediate_size": 512,
+    "text_max_position_embeddings": 512, "text_type_vocab_size": 2, "text_hidden_act": "gelu", "text_hidden_dropout_prob": 0.1,
+    "text_attention_probs_dropout_prob": 0.1, "text_initializer_range": 0.02,
+}  # fmt: skip
+DDP_PAIRS, DDP_STEPS, DDP_REPLICAS = 64, 5, 2
+
+
+def ddp_step(rank, port):
+    """One replica of torch's DDP over gloo, with one thread: features of all replicas in the loss, as the research code does it."""
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    import torch
+    import torch.distributed as dist
+    import cn_clip.clip as clip
+    from cn_clip.clip.model import CLIP
+
+    functional = torch.nn.functional
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    dist.init_process_group("gloo", rank=rank, world_size=DDP_REPLICAS)
+    net = torch.nn.parallel.DistributedDataParallel(CLIP(**MINI_MODEL), find_unused_parameters=True)
+    net.train()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=5e-5)
+    batch = DDP_PAIRS // DDP_REPLICAS
+    images, texts = torch.randn(batch, 3, 48, 48), clip.tokenize(QUERIES[:batch], context_length=24)
+
+    def gathered(own):
+        parts = [torch.zeros_like(own) for _ in range(DDP_REPLICAS)]
+        dist.all_gather(parts, own)
+        return torch.cat([own] + parts[:rank] + parts[rank + 1 :])
+
+    def dsl(logits):
+        weighted = logits * functional.softmax(logits / 1000, 0) * DDP_PAIRS
+        return -torch.diag(functional.log_softmax(weighted, -1)).mean()
+
+    def work():
+        dist.barrier()
+        start = time.perf_counter()
+        for _ in range(DDP_STEPS):
+            optimizer.zero_grad()
+            image, text, scale = net(images, texts)
+            logits = scale * gathered(image) @ gathered(text).t()
+            (dsl(logits) + dsl(logits.t())).backward()
+            optimizer.step()
+        dist.barrier()
+        return DDP_STEPS * DDP_PAIRS / (time.perf_counter() - start)
+
+    return work
+
+
+def ddp_follower(rank, port, orders):
+    work = ddp_step(rank, port)
+    while orders.recv():
+        work()
+
+
+def ddp():
+    import multiprocessing
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    orders, theirs = multiprocessing.Pipe()
+    follower = multiprocessing.get_context("spawn").Process(target=ddp_follower, args=(1, port, theirs), daemon=True)
+    follower.start()
+    own = ddp_step(0, port)
+
+    def work():
+        orders.send(True)
+        return own()
+
+    return work
+
+
 SUBJECTS = {
     "train-step": train_step,
     "image-encode-batch": lambda: image_encode((1, 4, 8, 16, 32)),
@@ -141,6 +217,7 @@ SUBJECTS = {
     "text-encode-real": lambda: text_encode("real"),
     "text-encode-trimmed": lambda: text_encode("trimmed"),
     "text-encode-1": lambda: text_encode("one"),
+    "replicas-step": ddp,
     "lmdb-build": lmdb_build,
     "decode-resize": decode_resize,
 }
