@@ -155,7 +155,7 @@ def ddp_step(rank, port):
     torch.set_num_threads(1)
     torch.manual_seed(0)
     dist.init_process_group("gloo", rank=rank, world_size=DDP_REPLICAS)
-    net = torch.nn.parallel.DistributedDataParallel(CLIP(**MINI_MODEL), find_unused_parameters=True)
+    net = torch.nn.parallel.DistributedDataParallel(CLIP(**MINI_MODEL))
     net.train()
     optimizer = torch.optim.AdamW(net.parameters(), lr=5e-5)
     batch = DDP_PAIRS // DDP_REPLICAS
