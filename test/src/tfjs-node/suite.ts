@@ -79,6 +79,9 @@ test('nothing is left on the device but what was asked for', async () => {
   assert.deepEqual([...(await y2.read())], [1, 4, 9]);
   assert.deepEqual([...(await x.flat().read())], [1, 2, 3]);
   assert.equal(memory().numTensors, before + 2);
+  y2.clear();
+  assert.deepEqual([...(await y2.read())], [0, 0, 0]);
+  assert.equal(memory().numTensors, before + 2);
   for (const array of [x, y2]) array.dispose();
   assert.equal(memory().numTensors, before);
   await executable.dispose();

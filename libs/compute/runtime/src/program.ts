@@ -13,6 +13,8 @@ export interface DeviceArray {
   read(): Promise<Float32Array>;
   /** @throws InvalidInputError when there are more or fewer values than elements. */
   write(values: Float32Array): void;
+  /** Makes every element zero, where it is. */
+  clear(): void;
   /** Gives its memory back; it cannot be used any more. */
   dispose(): void;
 }

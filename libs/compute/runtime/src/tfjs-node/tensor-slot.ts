@@ -1,5 +1,5 @@
 import { InvalidInputError, sizeOf } from '@online-cnclip/foundation';
-import { keep, reshape, type Tensor, tensor, tidy, zeros } from '@tensorflow/tfjs-core';
+import { fill, keep, reshape, type Tensor, tensor, tidy, zeros } from '@tensorflow/tfjs-core';
 import type { DeviceArray } from '../program.ts';
 
 /** A place on the device that one tensor after the other takes. */
@@ -55,6 +55,10 @@ export class TensorSlot implements DeviceArray {
       throw new InvalidInputError(`${values.length} values for the shape [${this.shape}]`);
     // A copy of its own: TFJS keeps the array that it is given until it is uploaded.
     this.#slot.replace(keep(tensor(values.slice(), this.#slot.tensor.shape)));
+  }
+
+  clear(): void {
+    this.#slot.replace(keep(fill(this.#slot.tensor.shape, 0)));
   }
 
   dispose(): void {

@@ -145,7 +145,7 @@ class DeviceArena implements Arena {
   }
 
   clear(): void {
-    for (const array of this.tensors.values()) array.write(new Float32Array(sizeOf(array.shape)));
+    for (const array of this.tensors.values()) array.clear();
   }
 
   async read(
