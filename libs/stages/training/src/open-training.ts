@@ -5,6 +5,7 @@ import { CheckpointWriter } from './checkpoint-writer.ts';
 import type { TrainingEvent } from './events.ts';
 import { largestStep, type OnlineLearning, openOnlineLearning } from './online/online-learning.ts';
 import { openData } from './open-data.ts';
+import { openOrClose } from './open-or-close.ts';
 import { optimizerOptionsOf } from './optimizer-options.ts';
 import type { TrainingOptions } from './options.ts';
 import type { PairLoader } from './pair-loader.ts';
@@ -47,18 +48,12 @@ export interface OpenedTraining {
  *
  * @throws as train() does; what was opened is closed again.
  */
-export async function openTraining(
+export function openTraining(
   options: TrainingOptions,
   ports: TrainingPorts,
   onEvent: (event: TrainingEvent) => void,
 ): Promise<OpenedTraining> {
-  const closers = new AsyncDisposableStack();
-  try {
-    return await open(options, ports, onEvent, closers);
-  } catch (error) {
-    await closers.disposeAsync();
-    throw error;
-  }
+  return openOrClose((closers) => open(options, ports, onEvent, closers));
 }
 
 async function open(

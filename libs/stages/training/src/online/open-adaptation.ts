@@ -5,6 +5,7 @@ import { InvalidInputError, NotFoundError, releaseArrays } from '@online-cnclip/
 import { type ModelConfig, parameterSpecs, resolveModelConfig } from '@online-cnclip/network';
 import { loadTokenizer } from '@online-cnclip/tokenizer';
 import { openDecoder } from '../open-data.ts';
+import { openOrClose } from '../open-or-close.ts';
 import { optimizerOptionsOf } from '../optimizer-options.ts';
 import { kebabCase } from '../option-fields.ts';
 import { BATCHES_AHEAD, type DecodeImage, type EncodeTexts } from '../pair-loader.ts';
@@ -62,18 +63,12 @@ export function checkAdaptInputs(options: AdaptOptions): void {
 }
 
 /** @throws as adapt() does; what was opened is closed again. */
-export async function openAdaptation(
+export function openAdaptation(
   options: AdaptOptions,
   ports: AdaptPorts,
   onEvent: (event: AdaptEvent) => void,
 ): Promise<OpenedAdaptation> {
-  const closers = new AsyncDisposableStack();
-  try {
-    return await open(options, ports, onEvent, closers);
-  } catch (error) {
-    await closers.disposeAsync();
-    throw error;
-  }
+  return openOrClose((closers) => open(options, ports, onEvent, closers));
 }
 
 async function open(
