@@ -4,8 +4,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { seededRandom } from '../soak/random.ts';
 import { shopQueries } from './queries.ts';
-import { seededRandom } from './random.ts';
 import { runSoak } from './soak.ts';
 import { verdict } from './verdict.ts';
 

@@ -3,8 +3,8 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { seededRandom } from '../soak/random.ts';
 import { shopQueries } from './queries.ts';
-import { seededRandom } from './random.ts';
 import { runSoak } from './soak.ts';
 import { verdict } from './verdict.ts';
 

@@ -4,10 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type CrawlerClient, createCrawlerClient } from '@online-cnclip/client';
 import { type CrawlOutcome, FailureReason, QueryState } from '@online-cnclip/contracts/crawler/v1';
 import { messageOf } from '@online-cnclip/foundation';
+import { Children, type ServiceProcess } from '../soak/children.ts';
 import { type Audit, auditCache, auditShop } from './audit.ts';
 import { faultRules } from './faults.ts';
 import { Operator } from './operator.ts';
-import { type ServiceProcess, startService } from './processes.ts';
 import { ShopControl } from './shop-control.ts';
 
 export interface SoakOptions {
@@ -44,13 +44,10 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
   const { queries, folder, sessions, faultRate } = options;
   mkdirSync(folder, { recursive: true });
   const startedAt = Date.now();
-  const shopProcess = await startService(
-    'fixture-shop',
-    ['--listen-address', '127.0.0.1:0'],
-    join(folder, 'shop.log'),
-  );
+  const children = new Children();
+  const shopProcess = await children.startService('fixture-shop', { logPath: join(folder, 'shop.log') });
   const shop = new ShopControl(shopProcess.address);
-  const crawl = new SoakedCrawl(options, shopProcess.address);
+  const crawl = new SoakedCrawl(options, children, shopProcess.address);
   const ended = new AbortController();
   try {
     await shop.setFaults(faultRules(faultRate));
@@ -76,7 +73,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
   } finally {
     ended.abort();
     await crawl.stop();
-    await shopProcess.kill();
+    await children.close();
   }
 }
 
@@ -87,14 +84,16 @@ const PROGRESS_PATIENCE_MS = 15_000;
 class SoakedCrawl {
   readonly answers = new Map<string, CrawlOutcome>();
   readonly #options: SoakOptions;
+  readonly #children: Children;
   readonly #shopAddress: string;
   #process: ServiceProcess | undefined;
   #client: CrawlerClient | undefined;
   #isDone = false;
   #trouble = '';
 
-  constructor(options: SoakOptions, shopAddress: string) {
+  constructor(options: SoakOptions, children: Children, shopAddress: string) {
     this.#options = options;
+    this.#children = children;
     this.#shopAddress = shopAddress;
   }
 
@@ -108,7 +107,6 @@ class SoakedCrawl {
     const key = join(folder, 'session.key');
     writeFileSync(key, 'k'.repeat(32));
     const flags = {
-      'listen-address': '127.0.0.1:0',
       'data-folder': join(folder, 'data'),
       'site-origin': `http://${this.#shopAddress}`,
       'fixture-address': this.#shopAddress,
@@ -121,7 +119,10 @@ class SoakedCrawl {
       'daily-cap': 1_000_000,
     };
     const all = Object.entries(flags).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    this.#process = await startService('crawler', all, join(folder, 'crawler.log'));
+    this.#process = await this.#children.startService('crawler', {
+      flags: all,
+      logPath: join(folder, 'crawler.log'),
+    });
     this.#client = createCrawlerClient(this.#process.address);
   }
 
