@@ -35,6 +35,8 @@ export class Chart {
       h('figcaption', {}, h('span', {}, title), this.#latest),
       this.#canvas,
     );
+    // A picture has a name before it has its first point.
+    this.#showLatest();
     const resized = new ResizeObserver(([entry]) => this.#resize(entry?.contentRect.width ?? 0));
     resized.observe(this.#canvas);
     // The colours are read off the style once, so they are read again when that changes.

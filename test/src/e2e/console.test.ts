@@ -12,7 +12,7 @@ import {
   imagesAreShown,
   launchTestBrowser,
   openPage,
-  textOf,
+  shows,
   wait,
 } from '@online-cnclip/console/testing';
 
@@ -93,7 +93,7 @@ describe('the console over the real crawler', { skip, timeout: TIMEOUT_MS }, () 
       await page.type('input[type=search]', '猫');
       await page.keyboard.press('Enter');
       await imagesAreShown(page, '.tile img');
-      assert.match(await textOf(page, '.tile'), new RegExp(`http://${shop}/`));
+      await shows(page, '.tile', new RegExp(`http://${shop}/`));
 
       await page.goto(`${origin}/#/sessions`);
       await page.waitForSelector('.challenge');

@@ -6,7 +6,7 @@ import puppeteer, { type Browser, type Page } from 'puppeteer-core';
 
 const SCREENSHOTS = fileURLToPath(new URL('../../../../var/screenshots', import.meta.url));
 const UNPACK_FOLDER = fileURLToPath(new URL('../../../../var/browser', import.meta.url));
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 60_000;
 
 /** An installed one, else that of the npm package; undefined where there is neither. */
 export async function findTestBrowser(): Promise<FoundBrowser | undefined> {

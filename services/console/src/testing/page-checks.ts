@@ -7,7 +7,8 @@ import type { Page } from 'puppeteer-core';
 
 const AXE = readFileSync(fileURLToPath(import.meta.resolve('axe-core')), 'utf8');
 const POLL_MS = 20;
-const TIMEOUT_MS = 20_000;
+/** A guard against hanging: a busy machine takes seconds for what is milliseconds' work. */
+const TIMEOUT_MS = 60_000;
 
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   const end = Date.now() + TIMEOUT_MS;
@@ -24,11 +25,19 @@ export async function wait(page: Page, expression: string): Promise<void> {
   });
 }
 
-export const ask = async <T>(page: Page, expression: string): Promise<T> =>
-  (await page.evaluate(expression)) as T;
+const ask = async <T>(page: Page, expression: string): Promise<T> => (await page.evaluate(expression)) as T;
 
-export const textOf = (page: Page, selector: string): Promise<string> =>
-  ask<string>(page, `document.querySelector(${JSON.stringify(selector)})?.innerText ?? 'nothing there'`);
+/** Until the element's text matches: what a message brings is drawn a moment after what the one before it brought. */
+export async function shows(page: Page, selector: string, pattern: RegExp): Promise<void> {
+  const read = `document.querySelector(${JSON.stringify(selector)})?.innerText ?? 'nothing there'`;
+  let text = '';
+  await until(async () => {
+    text = await ask<string>(page, read);
+    return pattern.test(text);
+  }).catch((cause: unknown) => {
+    throw new Error(`${selector} never shows ${pattern}, but: ${text}`, { cause });
+  });
+}
 
 /** Whether so many images are there, and each was decoded. */
 export const imagesAreShown = (page: Page, selector: string, count = 1): Promise<void> =>
