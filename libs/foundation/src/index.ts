@@ -1,4 +1,5 @@
 export * from './config.ts';
+export * from './data-folder.ts';
 export * from './errors.ts';
 export * from './files.ts';
 export * from './logging.ts';

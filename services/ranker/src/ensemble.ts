@@ -5,7 +5,7 @@ import type {
   WeightedMatrix as WeightedMatrixMessage,
 } from '@online-cnclip/contracts/ranker/v1';
 import { type NpyReader, openNpy, requireTopK } from '@online-cnclip/embedding-index';
-import { InvalidInputError, ResourceExhaustedError } from '@online-cnclip/foundation';
+import { type DataFolder, InvalidInputError, ResourceExhaustedError } from '@online-cnclip/foundation';
 import {
   combineScores,
   commonShape,
@@ -15,7 +15,6 @@ import {
   type ScoreMatrix,
   type WeightedMatrix,
 } from '@online-cnclip/retrieval';
-import type { DataFolder } from './data-folder.ts';
 
 /** Each may be an open file. The published ensemble has eight. */
 export const MAX_MATRICES = 64;

@@ -19,6 +19,7 @@ import {
 import {
   AlreadyExistsError,
   CancelledError,
+  DataFolder,
   DataLossError,
   FailedPreconditionError,
   InvalidInputError,
@@ -29,7 +30,6 @@ import {
 } from '@online-cnclip/foundation';
 import { type Encoded, IndexCatalog, type QueryEncoder } from '@online-cnclip/retrieval';
 import { createService, implement } from '@online-cnclip/service-kit';
-import { DataFolder } from './data-folder.ts';
 import { createHandlers } from './handlers.ts';
 
 const golden = fileURLToPath(new URL('../../../test/goldens/ranking/', import.meta.url));

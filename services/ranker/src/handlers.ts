@@ -1,10 +1,9 @@
 import { DEFAULT_TOP_K, requireBatchSize } from '@online-cnclip/contracts';
 import type { RankerServiceService, RankingSource } from '@online-cnclip/contracts/ranker/v1';
 import { evaluate, type RankingSource as Rankings, rankingsOfFile } from '@online-cnclip/evaluation';
-import { InvalidInputError, NotFoundError } from '@online-cnclip/foundation';
+import { type DataFolder, InvalidInputError, NotFoundError } from '@online-cnclip/foundation';
 import { type IndexCatalog, type QueryEncoder, searchContents } from '@online-cnclip/retrieval';
 import type { Handlers } from '@online-cnclip/service-kit';
-import type { DataFolder } from './data-folder.ts';
 import { rankEnsemble } from './ensemble.ts';
 import {
   fromQuery,

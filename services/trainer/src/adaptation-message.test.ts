@@ -4,11 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { AdaptationOptions, Loss, OnlineScope, Optimizer } from '@online-cnclip/contracts/trainer/v1';
-import { InvalidInputError } from '@online-cnclip/foundation';
+import { DataFolder, InvalidInputError } from '@online-cnclip/foundation';
 import { adaptationOptionsMessage, adaptationPlanOf } from './adaptation-message.ts';
-import { DataRoot } from './data-root.ts';
 
-const root = new DataRoot(mkdtempSync(join(tmpdir(), 'adaptation-')));
+const root = new DataFolder(mkdtempSync(join(tmpdir(), 'adaptation-')));
 const now = new Date('2026-01-02T03:04:05Z');
 const plan = (given: Partial<AdaptationOptions>, crawler?: string) =>
   adaptationPlanOf(

@@ -8,7 +8,7 @@ import {
   type OnlineStepReport,
   Optimizer,
 } from '@online-cnclip/contracts/trainer/v1';
-import { InvalidInputError } from '@online-cnclip/foundation';
+import { type DataFolder, InvalidInputError } from '@online-cnclip/foundation';
 import {
   type AdaptOptions,
   type GateEvent,
@@ -18,7 +18,6 @@ import {
   type OnlineSummary,
   parseAdaptOptions,
 } from '@online-cnclip/training';
-import type { DataRoot } from './data-root.ts';
 import {
   CACHE,
   EXPERIMENTS,
@@ -73,7 +72,7 @@ export interface AdaptationPlan {
  */
 export function adaptationPlanOf(
   message: AdaptationOptions,
-  root: DataRoot,
+  root: DataFolder,
   now: Date,
   crawlerAddress: string | undefined,
 ): AdaptationPlan {
@@ -120,7 +119,7 @@ export function adaptationOptionsMessage(
   name: string,
   options: AdaptOptions,
   serve: boolean,
-  root: DataRoot,
+  root: DataFolder,
 ): AdaptationOptions {
   const path = (value: string | null) => (value === null ? '' : root.relative(value));
   const { output: _, crawlerAddress: __, ...given } = options;

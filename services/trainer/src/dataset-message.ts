@@ -3,11 +3,11 @@ import {
   type BuildDatasetResponse,
   DatasetPhase,
 } from '@online-cnclip/contracts/trainer/v1';
-import type { DataRoot } from './data-root.ts';
+import type { DataFolder } from '@online-cnclip/foundation';
 import type { BuildRequest, BuildUpdate } from './dataset-builds.ts';
 
 /** @throws InvalidInputError naming the field that leads out of the data folder. */
-export function buildRequestOf(message: BuildDatasetRequest, root: DataRoot): BuildRequest {
+export function buildRequestOf(message: BuildDatasetRequest, root: DataFolder): BuildRequest {
   return {
     dataDir: root.resolve(message.dataDir, 'data_dir'),
     splits: message.splits,
@@ -20,7 +20,7 @@ const PHASES = {
   images: DatasetPhase.DATASET_PHASE_IMAGES,
 } as const;
 
-export function buildUpdateMessage(update: BuildUpdate, root: DataRoot): BuildDatasetResponse {
+export function buildUpdateMessage(update: BuildUpdate, root: DataFolder): BuildDatasetResponse {
   if (update.kind === 'progress') {
     const { split, phase, bytesDone, bytesTotal, records } = update.progress;
     const value = {

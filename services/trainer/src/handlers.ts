@@ -1,10 +1,14 @@
 import { type RunState, TrainerServiceService } from '@online-cnclip/contracts/trainer/v1';
-import { FailedPreconditionError, InvalidInputError, type Logger } from '@online-cnclip/foundation';
+import {
+  type DataFolder,
+  FailedPreconditionError,
+  InvalidInputError,
+  type Logger,
+} from '@online-cnclip/foundation';
 import { type Handlers, type Implementation, implement } from '@online-cnclip/service-kit';
 import { checkAdaptInputs, checkTrainingInputs } from '@online-cnclip/training';
 import { adaptationPlanOf } from './adaptation-message.ts';
 import { listCheckpoints } from './checkpoint-files.ts';
-import type { DataRoot } from './data-root.ts';
 import { buildDatasetUpdates } from './dataset-builds.ts';
 import { buildRequestOf, buildUpdateMessage } from './dataset-message.ts';
 import { runFolder, trainingOptionsOf } from './options-message.ts';
@@ -14,7 +18,7 @@ import type { Runs } from './runs/runs.ts';
 import type { ServedModels } from './serving/served-models.ts';
 
 export interface TrainerParts {
-  readonly root: DataRoot;
+  readonly root: DataFolder;
   readonly runs: Runs;
   /** Absent where no encoder is configured. */
   readonly served: ServedModels | undefined;

@@ -2,10 +2,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createEncoderClient } from '@online-cnclip/client';
-import { FailedPreconditionError } from '@online-cnclip/foundation';
+import { DataFolder, FailedPreconditionError } from '@online-cnclip/foundation';
 import { Coordinator, RunOrders, replicaService } from '@online-cnclip/replicas';
 import { runMain } from '@online-cnclip/service-kit';
-import { DataRoot } from './data-root.ts';
 import { trainerService } from './handlers.ts';
 import { followOrders } from './replicas/follow-orders.ts';
 import { leadRuns } from './replicas/lead-runs.ts';
@@ -29,7 +28,7 @@ await runMain({
   flags: process.argv.slice(2),
   async compose({ config, logger, telemetry, health, shutdown }) {
     mkdirSync(config.dataFolder, { recursive: true });
-    const root = new DataRoot(config.dataFolder);
+    const root = new DataFolder(config.dataFolder);
     const launcher = processLauncher({
       runtime: runtimeChoice(config),
       environment: process.env,

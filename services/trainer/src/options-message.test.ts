@@ -12,12 +12,11 @@ import {
   Precision,
   RunOptions,
 } from '@online-cnclip/contracts/trainer/v1';
-import { InvalidInputError } from '@online-cnclip/foundation';
+import { DataFolder, InvalidInputError } from '@online-cnclip/foundation';
 import { TRAINING_OPTION_NAMES } from '@online-cnclip/training';
-import { DataRoot } from './data-root.ts';
 import { runFolder, runOptionsMessage, trainingOptionsOf } from './options-message.ts';
 
-const root = new DataRoot(mkdtempSync(join(tmpdir(), 'options-')));
+const root = new DataFolder(mkdtempSync(join(tmpdir(), 'options-')));
 const now = new Date('2026-01-02T03:04:05Z');
 const parse = (given: Partial<RunOptions>) =>
   trainingOptionsOf(RunOptions.fromPartial({ trainData: 'lmdb/train', ...given }), root, now);

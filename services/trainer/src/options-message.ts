@@ -8,9 +8,8 @@ import {
   Precision,
   type RunOptions,
 } from '@online-cnclip/contracts/trainer/v1';
-import { InvalidInputError } from '@online-cnclip/foundation';
+import { type DataFolder, InvalidInputError } from '@online-cnclip/foundation';
 import { parseTrainingOptions, type TrainingOptions } from '@online-cnclip/training';
-import type { DataRoot } from './data-root.ts';
 
 /** Folder of the experiments in the data folder, as in the research code's DATAPATH. */
 export const EXPERIMENTS = 'experiments';
@@ -116,7 +115,7 @@ const AUGMENTATION_MESSAGES = {
  */
 export function trainingOptionsOf(
   message: RunOptions,
-  root: DataRoot,
+  root: DataFolder,
   now: Date,
   crawlerAddress?: string,
 ): TrainingOptions {
@@ -149,7 +148,7 @@ export function trainingOptionsOf(
 }
 
 /** Options as callers give them: paths relative to the data folder. */
-export function runOptionsMessage(options: TrainingOptions, root: DataRoot): RunOptions {
+export function runOptionsMessage(options: TrainingOptions, root: DataFolder): RunOptions {
   const path = (value: string | null) => (value === null ? undefined : root.relative(value));
   const { crawlerAddress: _, maxSteps, validStepInterval, ...given } = options;
   return {

@@ -9,6 +9,7 @@ import {
   type ValidationReport,
   type WatchRunResponse,
 } from '@online-cnclip/contracts/trainer/v1';
+import type { DataFolder } from '@online-cnclip/foundation';
 import type { StepEvent, ValidationEvent } from '@online-cnclip/training';
 import {
   adaptationOptionsMessage,
@@ -16,7 +17,6 @@ import {
   onlineMessage,
   onlineStepMessage,
 } from './adaptation-message.ts';
-import type { DataRoot } from './data-root.ts';
 import { runOptionsMessage } from './options-message.ts';
 import { recallMessage } from './recall-message.ts';
 import type { RunFailure, RunRecord, RunState as State } from './runs/run-record.ts';
@@ -34,7 +34,7 @@ const STATES: Readonly<Record<State, RunState>> = {
 
 export const runStateMessage = (state: State): RunState => STATES[state];
 
-export function runMessage(record: RunRecord, root: DataRoot): Run {
+export function runMessage(record: RunRecord, root: DataFolder): Run {
   const checkpoint = record.checkpoints.at(-1);
   return {
     name: record.name,
@@ -61,11 +61,11 @@ export function runMessage(record: RunRecord, root: DataRoot): Run {
   };
 }
 
-export function updateMessage(update: RunUpdate, root: DataRoot): WatchRunResponse {
+export function updateMessage(update: RunUpdate, root: DataFolder): WatchRunResponse {
   return { time: new Date(update.at), event: eventMessage(update, root) };
 }
 
-function eventMessage(update: RunUpdate, root: DataRoot): WatchRunResponse['event'] {
+function eventMessage(update: RunUpdate, root: DataFolder): WatchRunResponse['event'] {
   switch (update.kind) {
     case 'record':
       return { $case: 'run', value: runMessage(update.record, root) };
@@ -91,7 +91,7 @@ export interface CheckpointFile {
   readonly savedAt: number;
 }
 
-export function checkpointMessage(file: CheckpointFile, root: DataRoot): Checkpoint {
+export function checkpointMessage(file: CheckpointFile, root: DataFolder): Checkpoint {
   return {
     path: root.relative(file.path),
     epoch: file.epoch,

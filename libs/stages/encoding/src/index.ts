@@ -24,7 +24,6 @@ export {
   type ModelHostOptions,
   type ModelRequest,
   type ResolvedModelRequest,
-  resolveInside,
 } from './model-host.ts';
 export { ModelSlot } from './model-slot.ts';
 export type { Outcome } from './outcome.ts';

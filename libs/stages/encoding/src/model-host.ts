@@ -1,11 +1,9 @@
-import { realpath } from 'node:fs/promises';
-import { isAbsolute, join, relative, sep } from 'node:path';
 import {
   AbortedError,
+  DataFolder,
   FailedPreconditionError,
   InvalidInputError,
   type Logger,
-  NotFoundError,
   throwIfAborted,
   UnavailableError,
 } from '@online-cnclip/foundation';
@@ -118,7 +116,10 @@ export class ModelHost {
       });
     return {
       checkpointPath: request.checkpointPath,
-      absolutePath: await resolveInside(this.#options.dataFolder, request.checkpointPath),
+      absolutePath: await new DataFolder(this.#options.dataFolder).existing(
+        request.checkpointPath,
+        'checkpoint_path',
+      ),
       visionModel,
       textModel,
       contextLength: request.contextLength || this.#options.contextLength,
@@ -154,25 +155,3 @@ export class ModelHost {
     this.#retiring.add(retiring);
   }
 }
-
-/**
- * The real path of a file below a folder.
- *
- * @throws InvalidInputError when it lies outside, by `..`, as an absolute path or through a link; NotFoundError when
- *   there is none.
- */
-export async function resolveInside(folder: string, path: string): Promise<string> {
-  const place = `checkpoint_path ${JSON.stringify(path)}`;
-  if (path === '' || path.includes('\0')) throw new InvalidInputError('is not a path', { place });
-  const target = join(folder, path);
-  if (isAbsolute(path) || isOutside(relative(folder, target)))
-    throw new InvalidInputError('lies outside the data folder', { place });
-  const [root, real] = await Promise.all([realpath(folder), realpath(target)]).catch((cause) => {
-    throw new NotFoundError('no such file in the data folder', { place, cause });
-  });
-  if (isOutside(relative(root, real)))
-    throw new InvalidInputError('leads outside the data folder', { place });
-  return real;
-}
-
-const isOutside = (path: string): boolean => path === '..' || path.startsWith(`..${sep}`) || isAbsolute(path);

@@ -1,5 +1,6 @@
+import { isAbsolute, relative } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { type Logger, messageOf, UnavailableError } from '@online-cnclip/foundation';
+import { DataFolder, type Logger, messageOf, UnavailableError } from '@online-cnclip/foundation';
 import { followRuns, type RunOrder } from '@online-cnclip/replicas';
 import { parseTrainingOptions, type TrainingOptions } from '@online-cnclip/training';
 import type { LaunchReplica } from '../training/launch-training.ts';
@@ -39,9 +40,9 @@ export async function followOrders(options: FollowerOptions, signal: AbortSignal
 async function takePart(order: RunOrder, options: FollowerOptions, signal: AbortSignal): Promise<void> {
   const { launch, place, logger } = options;
   const { run } = order;
-  const training = optionsOf(order, options.dataFolder);
   while (!signal.aborted)
     try {
+      const training = optionsOf(order, new DataFolder(options.dataFolder));
       const hooks = { signal, onEvent: () => {} };
       const { outcome, step } = await launch(training, hooks, { ...place, run });
       logger.info({ run, outcome, step }, 'the run has ended');
@@ -55,16 +56,20 @@ async function takePart(order: RunOrder, options: FollowerOptions, signal: Abort
     }
 }
 
-/** Replica 0's options, with this machine's data folder in its paths. */
-function optionsOf({ optionsJson, dataFolder }: RunOrder, own: string): TrainingOptions {
+/**
+ * Replica 0's options, with this machine's data folder in its paths.
+ *
+ * @throws InvalidInputError naming the option whose path leads out of the data folder.
+ */
+export function optionsOf({ optionsJson, dataFolder }: RunOrder, own: DataFolder): TrainingOptions {
   const given = JSON.parse(optionsJson) as Record<string, unknown>;
-  const isInside = (value: unknown): value is string =>
-    typeof value === 'string' && (value === dataFolder || value.startsWith(`${dataFolder}/`));
   return parseTrainingOptions(
     Object.fromEntries(
       Object.entries(given).map(([name, value]) => [
         name,
-        isInside(value) ? own + value.slice(dataFolder.length) : value,
+        typeof value === 'string' && isAbsolute(value)
+          ? own.resolve(relative(dataFolder, value) || '.', name)
+          : value,
       ]),
     ),
   );
