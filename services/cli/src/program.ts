@@ -45,6 +45,11 @@ const COMMANDS: readonly TopCommand[] = [
     load: () => import('./commands/crawler.ts'),
   },
   { name: 'cache', summary: 'the cache of crawled images', load: () => import('./commands/cache.ts') },
+  {
+    name: 'certs',
+    summary: 'certificates of the services and of those who call them',
+    load: () => import('./commands/certs.ts'),
+  },
   { name: 'run', summary: 'training runs of a running trainer', load: () => import('./commands/run.ts') },
 ];
 
