@@ -46,7 +46,7 @@ test('from the QR code to images in the cache, and back after a restart without 
   const { shop, folder, crawler, client } = await setUp(context, ['--sealing-key-file', key]);
   const browser = await client.checkBrowser({});
   assert.equal(browser.installed, true);
-  assert.match(browser.version, /^Chrome\/\d+/);
+  assert.match(browser.version, /^(Headless)?Chrome\/\d+/);
 
   const { sessionId, seen } = await logIn(client, shop, 'first');
   const waiting = seen.find(({ state }) => state === SessionState.SESSION_STATE_LOGIN_WAIT);
