@@ -8,6 +8,7 @@ import {
   type OptimizerKind,
 } from '@online-cnclip/network';
 import { createOnnxRuntime } from '@online-cnclip/runtime';
+import { CONTEXT_LENGTH, SMALL_RESNET, SMALL_VIT, withoutDropout } from '../testing/small-models.ts';
 import type { TrainStep, TrainStepOptions } from '../train-step.ts';
 import { createTrainStep } from './create-train-step.ts';
 
@@ -15,56 +16,26 @@ import { createTrainStep } from './create-train-step.ts';
 const TOLERANCE = 1e-6;
 const LEARNING_RATE = 1e-3;
 const STEPS = 3;
-const CONTEXT = 6;
-const RESOLUTION = 32;
 
-const text = {
-  vocabularySize: 32,
-  hiddenSize: 16,
-  layers: 1,
-  heads: 2,
-  intermediateSize: 32,
-  maxPositions: CONTEXT,
-  tokenTypes: 2,
-  hiddenDropout: 0,
-  attentionDropout: 0,
-  initializerRange: 0.2,
-};
-const VIT: ModelConfig = {
-  vision: {
-    kind: 'vit',
-    embedDim: 8,
-    imageResolution: RESOLUTION,
-    layers: 1,
-    width: 16,
-    headWidth: 8,
-    patchSize: 16,
-  },
-  text,
-};
-const RESNET: ModelConfig = {
-  vision: {
-    kind: 'resnet',
-    embedDim: 8,
-    imageResolution: RESOLUTION,
-    layers: [1, 1, 1, 1],
-    width: 8,
-    headWidth: 8,
-  },
-  text,
-};
+// Dropout would draw other numbers for another number of rows.
+const VIT = withoutDropout(SMALL_VIT);
+const RESNET = withoutDropout(SMALL_RESNET);
 
 // One thread: sums in one order.
 const runtime = createOnnxRuntime({ threads: 1 });
 after(() => runtime.dispose());
 
 function batch(pairs: number, step: number) {
-  const pixels = 3 * RESOLUTION ** 2;
+  const { imageResolution } = VIT.vision;
+  const pixels = 3 * imageResolution ** 2;
   const images = Float32Array.from({ length: pairs * pixels }, (_, i) => Math.sin(i * (1 + step) + (i % 11)));
-  const ids = Int32Array.from({ length: pairs * CONTEXT }, (_, i) =>
-    i % CONTEXT === 5 ? 0 : 1 + ((i * 7 + step) % 31),
+  const ids = Int32Array.from({ length: pairs * CONTEXT_LENGTH }, (_, i) =>
+    i % CONTEXT_LENGTH === 5 ? 0 : 1 + ((i * 7 + step) % 31),
   );
-  return { images: float32([pairs, 3, RESOLUTION, RESOLUTION], images), ids: int32([pairs, CONTEXT], ids) };
+  return {
+    images: float32([pairs, 3, imageResolution, imageResolution], images),
+    ids: int32([pairs, CONTEXT_LENGTH], ids),
+  };
 }
 
 interface Trial {
@@ -80,7 +51,7 @@ function optionsOf({ config = VIT, loss = 'dsl', optimizer = 'lamb', batchSize }
     parameters: initializeParameters(config, 3),
     runtime,
     batchSize,
-    contextLength: CONTEXT,
+    contextLength: CONTEXT_LENGTH,
     loss,
     optimizer: { kind: optimizer, beta1: 0.9, beta2: 0.98, eps: 1e-6, weightDecay: 0.01 },
     freezeVision: false,

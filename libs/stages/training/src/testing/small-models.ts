@@ -39,6 +39,11 @@ const resnet: ResNetConfig = {
 export const SMALL_VIT: ModelConfig = { vision: vit, text };
 export const SMALL_RESNET: ModelConfig = { vision: resnet, text };
 
+export const withoutDropout = ({ vision, text }: ModelConfig): ModelConfig => ({
+  vision,
+  text: { ...text, hiddenDropout: 0, attentionDropout: 0 },
+});
+
 export interface TestBatch {
   readonly images: NdArray<'float32'>;
   readonly ids: NdArray<'int32'>;
