@@ -1,5 +1,7 @@
+export * from './indexes/filter.ts';
 export * from './indexes/index-catalog.ts';
 export { requireIndexName } from './indexes/index-name.ts';
+export type * from './indexes/vector-index.ts';
 export * from './predictions/data-folder.ts';
 export * from './predictions/ensemble.ts';
 export * from './predictions/predict-ensemble.ts';
