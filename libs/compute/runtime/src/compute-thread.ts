@@ -18,6 +18,8 @@ async function prepare(request: Extract<Request, { kind: 'prepare' }>): Promise<
     enableMemPattern: false,
     enableCpuMemArena: request.arena,
     executionProviders: [request.device],
+    // Each session has threads of its own, which look busily for work for a while after a run: from the next session's cores.
+    extra: { 'session.force_spinning_stop': '1' },
     externalData: request.external.map(({ path, data }) => ({ path, data: asBytes(data) })),
     ...(request.profilePrefix === undefined
       ? {}

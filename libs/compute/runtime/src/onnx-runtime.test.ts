@@ -3,6 +3,7 @@ import { after, test } from 'node:test';
 import { float32, InvalidInputError, int32, type NdArray, UnsupportedError } from '@online-cnclip/foundation';
 import { add, matMul, mul, relu, softmax, sum, type Tensor, type Tensor2D } from '@tensorflow/tfjs-core';
 import { createOnnxRuntime, type Program, sharedZeros } from './index.ts';
+import { withoutRest } from './shared-memory.ts';
 
 const runtime = createOnnxRuntime({ threads: 1 });
 after(() => runtime.dispose());
@@ -44,6 +45,16 @@ test('an output given in shared memory is written in place, even over an input',
   assert.equal(y, x);
   await executable.run({ x }, { y: x });
   assert.deepEqual([...x.data], [0.5, 1, 1.5, 2]);
+});
+
+test('of a view its own elements are sent to the compute thread, not all that it is a view of', () => {
+  const all = new Float32Array(1000);
+  const view = withoutRest(float32([2], all.subarray(7, 9)));
+  assert.equal(view.data.buffer.byteLength, 8);
+  const [whole, shared] = [float32([1000], all), sharedZeros([4])];
+  assert.equal(withoutRest(whole), whole);
+  const part = { ...shared, shape: [2], data: shared.data.subarray(1, 3) };
+  assert.equal(withoutRest(part), part);
 });
 
 test('a size that leaks into a constant is refused', async () => {

@@ -6,7 +6,7 @@ import { ComputeThread } from './compute-thread-client.ts';
 import type { Executable, ReplicaExchange, Runtime } from './program.ts';
 import type { ArrayMessage } from './protocol.ts';
 import { allInMemory, writeInto } from './run-arrays.ts';
-import { isShared } from './shared-memory.ts';
+import { isShared, withoutRest } from './shared-memory.ts';
 import { stagedExecutable } from './staged-executable.ts';
 
 export interface OnnxRuntimeOptions {
@@ -89,7 +89,10 @@ function executable(
     async run(given, places = {}) {
       const [inputs, into] = [allInMemory(given), allInMemory(places)];
       const feeds = program.inputs.map(
-        (spec): ArrayMessage => ({ name: spec.name, ...checkedInput(program.name, spec, inputs[spec.name]) }),
+        (spec): ArrayMessage => ({
+          name: spec.name,
+          ...withoutRest(checkedInput(program.name, spec, inputs[spec.name])),
+        }),
       );
       const isInPlace = ([, array]: [string, NdArray]) => isShared(array);
       const fetches = Object.entries(into)

@@ -15,3 +15,13 @@ export function toShared(array: NdArray<'float32'>): NdArray<'float32'> {
 }
 
 export const isShared = (array: NdArray): boolean => array.data.buffer instanceof SharedArrayBuffer;
+
+/**
+ * What another thread is to be sent of an array: of a view its own elements, for a message would take the whole buffer behind
+ * it along.
+ */
+export function withoutRest<A extends NdArray>(array: A): A {
+  const { buffer, byteLength } = array.data;
+  if (buffer instanceof SharedArrayBuffer || byteLength === buffer.byteLength) return array;
+  return { ...array, data: array.data.slice() };
+}

@@ -5,7 +5,7 @@ import type { ComputeThread } from './compute-thread-client.ts';
 import type { Executable, ReplicaExchange } from './program.ts';
 import type { ArrayMessage } from './protocol.ts';
 import { allInMemory, writeInto } from './run-arrays.ts';
-import { isShared } from './shared-memory.ts';
+import { isShared, withoutRest } from './shared-memory.ts';
 
 export interface LoadedStage extends Omit<TracedStage, 'bytes'> {
   /** The compute thread's number for it. */
@@ -32,7 +32,7 @@ export function stagedExecutable(
       for (const spec of program.inputs)
         values.set(spec.name, {
           name: spec.name,
-          ...checkedInput(program.name, spec, inputs[spec.name]),
+          ...withoutRest(checkedInput(program.name, spec, inputs[spec.name])),
         });
       const outputs = new Map<string, NdArray>();
       const scope = scopes++;
