@@ -1,6 +1,7 @@
 // GradCache (Gao et al., 2021): the gradient of a batch whose activations do not fit into memory at once. Features of
 // all micro-batches come first, then the loss' gradient by the features, then for each micro-batch once more
-// its forward and its backward pass, from that gradient on.
+// its forward and its backward pass, from that gradient on. The last one's activations may stay: the gradient program, given
+// the features of the others, is then its part of all three.
 import type { Precision, Program, TensorSpec } from '@online-cnclip/tracer';
 import * as tf from '@tensorflow/tfjs-core';
 import { weightSpecs } from './encoder-programs.ts';
@@ -17,8 +18,12 @@ import { contrastiveLoss, type LossKind } from './loss.ts';
 import { imageFeatures, imageInputs, pairLogits, textFeatures, textInputs } from './pair-features.ts';
 import { pairKeysSpec, pairMask } from './pair-mask.ts';
 import { at, type Tensors } from './tensors.ts';
+import { variablesOf, WORD_EMBEDDINGS } from './word-rows.ts';
 
-export type MicroBatchOptions = Pick<GradientProgramOptions, 'config' | 'freezeVision' | 'precision'> & {
+export type MicroBatchOptions = Pick<
+  GradientProgramOptions,
+  'config' | 'freezeVision' | 'precision' | 'wordRows'
+> & {
   readonly microBatchSize: number;
   /** Whether the programs take `pair_rows`, float32 `[micro-batch]`: 0 for a row that is no pair. */
   readonly masked?: boolean;
@@ -107,11 +112,14 @@ export const accumulatedName = (parameter: string): string => `accumulated:${par
  * Third: forward and backward pass of one micro-batch. Inputs: those of {@link featuresProgram}, less the images where their
  * tower is frozen; the gradients by the features, `gradient:image_features` and `gradient:text_features`;
  * `accumulated:<name>` of each trained parameter but the logit scale. Outputs: `gradient:<name>`, which is the accumulated
- * one plus this micro-batch's and may be written over it, and `update:<name>` of each running statistic.
+ * one plus this micro-batch's and may be written over it, with `wordRows` `gradient:word_rows` of this micro-batch alone, and
+ * `update:<name>` of each running statistic.
  */
 export function microBatchGradientProgram(options: MicroBatchOptions): Program {
   const { config, freezeVision, microBatchSize, precision } = options;
   const trained = trainableNames(config, freezeVision).filter(isWeightOfTowers);
+  const isAccumulated = (name: string) =>
+    trained.includes(name) && !(options.wordRows && name === WORD_EMBEDDINGS);
   const isNeeded = (name: string) => isWeightOfTowers(name) && !(freezeVision && name.startsWith('visual.'));
   const weights = weightSpecs(config, isNeeded);
   const towers = freezeVision ? ['text_features'] : ['image_features', 'text_features'];
@@ -124,7 +132,7 @@ export function microBatchGradientProgram(options: MicroBatchOptions): Program {
       ...towers.map((name): TensorSpec => ({ name: gradientName(name), dtype: 'float32', shape })),
       ...weights,
       ...weights
-        .filter(({ name }) => trained.includes(name))
+        .filter(({ name }) => isAccumulated(name))
         .map((spec) => ({ ...spec, name: accumulatedName(spec.name) })),
     ],
     ...(precision && { precision }),
@@ -135,11 +143,13 @@ export function microBatchGradientProgram(options: MicroBatchOptions): Program {
 function accumulate(options: MicroBatchOptions, trained: readonly string[], tensors: Tensors): Tensors {
   const { config, freezeVision } = options;
   const updates = new Map<string, tf.Tensor>();
+  const variables = variablesOf(tensors, trained, options.wordRows ?? false);
+  const names = Object.keys(variables);
   // Its gradient by the parameters is the loss', by the chain rule; its value means nothing.
   const surrogate = (...values: tf.Tensor[]): tf.Scalar => {
     const weights = {
       ...tensors,
-      ...Object.fromEntries(trained.map((name, i) => [name, values[i] as tf.Tensor])),
+      ...Object.fromEntries(names.map((name, i) => [name, values[i] as tf.Tensor])),
     };
     const along = (features: tf.Tensor, name: string) =>
       tf.sum(tf.mul(features, at(tensors, gradientName(name))));
@@ -148,10 +158,13 @@ function accumulate(options: MicroBatchOptions, trained: readonly string[], tens
     const images = imageFeatures(config, weights, modeOf(options, tensors, updates));
     return tf.add(along(images, 'image_features'), texts) as tf.Scalar;
   };
-  const { grads } = tf.valueAndGrads(surrogate)(trained.map((name) => at(tensors, name)));
-  const sums = trained.map((name, i) => tf.add(at(tensors, accumulatedName(name)), grads[i] as tf.Tensor));
+  const { grads } = tf.valueAndGrads(surrogate)(Object.values(variables));
+  const sums = names.map((name, i) => {
+    const [gradient, accumulated] = [grads[i] as tf.Tensor, tensors[accumulatedName(name)]];
+    return [gradientName(name), accumulated ? tf.add(accumulated, gradient) : gradient];
+  });
   return {
-    ...Object.fromEntries(trained.map((name, i) => [gradientName(name), sums[i] as tf.Tensor])),
+    ...Object.fromEntries(sums),
     ...Object.fromEntries([...updates].map(([name, update]) => [updateName(name), update])),
   };
 }

@@ -16,6 +16,7 @@ export {
   textEncoderProgram,
 } from './encoder-programs.ts';
 export {
+  GIVEN_FEATURES,
   type GradientProgramOptions,
   gradientName,
   gradientProgram,
@@ -36,3 +37,4 @@ export { type DropoutSpecs, dropoutSpecs, type ReplicaOptions } from './pair-fea
 export { NO_PAIR, type PairMask, pairKeysSpec, pairMask } from './pair-mask.ts';
 export { bufferNames, initializeParameters, parameterSpecs } from './parameters.ts';
 export { resolveModelConfig, TEXT_PRESETS, VISION_PRESETS } from './presets.ts';
+export { WORD_EMBEDDINGS, WORD_ROWS } from './word-rows.ts';

@@ -4,7 +4,6 @@ import type { TensorSpec } from '@online-cnclip/tracer';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ModelConfig } from './config.ts';
 import { encodeImage, imagesSpec, normalizeRows } from './encoder-programs.ts';
-import type { PairMask } from './pair-mask.ts';
 import type { BatchNormMode } from './residual-network.ts';
 import { at, type Tensors } from './tensors.ts';
 import { textTransformer } from './text-transformer.ts';
@@ -76,14 +75,4 @@ export function gatherFeatures({ images, texts }: PairFeatures, replicas: Replic
 /** `[pairs, pairs]`: one row per image. */
 export function pairLogits({ images, texts }: PairFeatures, logitScale: tf.Tensor): tf.Tensor {
   return tf.matMul(tf.mul(images, tf.exp(logitScale)) as tf.Tensor2D, texts, false, true);
-}
-
-/** The part of a mask over all replicas' pairs that is about this replica's rows. */
-export function ownRows(
-  mask: PairMask | undefined,
-  batchSize: number,
-  place: ReplicaPlace | undefined,
-): tf.Tensor1D | undefined {
-  if (!mask || !place) return mask?.rows;
-  return tf.slice(mask.rows, [place.rank * batchSize], [batchSize]);
 }

@@ -41,3 +41,7 @@ export function pairMask(keys: tf.Tensor): PairMask {
 /** Logits of which only those that meet count in a softmax or an argmax. */
 export const excludeStrangers = (logits: tf.Tensor, { meets }: PairMask): tf.Tensor =>
   tf.add(logits, tf.mul(tf.sub(1, meets), EXCLUDED));
+
+/** Which of a few rows of the batch are pairs, float32 `[count]`. */
+export const rowsAt = ({ rows }: PairMask, first: number, count: number): tf.Tensor1D =>
+  count === rows.shape[0] ? rows : tf.slice(rows, [first], [count]);

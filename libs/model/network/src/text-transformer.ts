@@ -10,6 +10,7 @@ import {
 import * as tf from '@tensorflow/tfjs-core';
 import type { TextConfig } from './config.ts';
 import { at, type Tensors } from './tensors.ts';
+import { WORD_ROWS, wordRows } from './word-rows.ts';
 
 const LAYER_NORM_EPSILON = 1e-12;
 
@@ -68,8 +69,7 @@ function embed(config: TextConfig, weights: Tensors, inputIds: tf.Tensor): tf.Te
   const [batch = 0, length = 0] = inputIds.shape;
   const { hiddenSize } = config;
   const prefix = 'bert.embeddings';
-  const ids = tf.reshape(inputIds, [batch * length]) as tf.Tensor1D;
-  const words = tf.gather(at(weights, `${prefix}.word_embeddings.weight`), ids);
+  const words = weights[WORD_ROWS] ?? wordRows(weights, inputIds);
   const positions = tf.gather(at(weights, `${prefix}.position_embeddings.weight`), positionsOf(inputIds));
   const type = tf.slice(at(weights, `${prefix}.token_type_embeddings.weight`), [0, 0], [1, hiddenSize]);
   const sum = tf.add(tf.reshape(words, [batch, length, hiddenSize]), tf.add(positions, type));

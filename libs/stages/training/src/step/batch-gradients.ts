@@ -5,6 +5,7 @@ import type { Precision, RunArray, Runtime } from '@online-cnclip/runtime';
 import type { LossKind } from '../train-step.ts';
 import type { Arena } from './arena.ts';
 import type { DropoutDraw } from './dropout-masks.ts';
+import type { WordGradient } from './word-gradient.ts';
 
 /** This replica's pairs of one step. */
 export interface GradientBatch {
@@ -42,6 +43,7 @@ export interface GradientSettings {
   readonly replicas: ReplicaOptions | undefined;
   readonly parameters: ReadonlyMap<string, RunArray>;
   readonly gradients: Arena;
+  readonly words: WordGradient;
   readonly precision?: Precision | undefined;
   /** Whether gradients are multiplied by a step's loss scale. */
   readonly lossScaled?: boolean | undefined;

@@ -26,6 +26,7 @@ import { createMicroBatchGradients } from './micro-batches.ts';
 import { createOptimizer, type Optimizer } from './optimizer.ts';
 import { gatherPairKeys, uniqueKeys } from './pair-keys.ts';
 import { createWholeBatchGradients } from './whole-batch.ts';
+import { WordGradient } from './word-gradient.ts';
 
 /** CLIP keeps the factor of the logits between 1 and 100. */
 const MIN_LOGIT_SCALE = 0;
@@ -84,6 +85,7 @@ async function createBatchGradients(
     replicas: options.replicas && replicaOptions(options.replicas),
     parameters,
     gradients,
+    words: new WordGradient(gradients),
     ...(isHalf(options) && { precision: 'half' as const, lossScaled: true }),
   };
   if (settings.replicas?.syncBatchNorm && !runtime.canExchange)

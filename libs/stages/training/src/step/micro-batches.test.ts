@@ -3,7 +3,7 @@ import { after, test } from 'node:test';
 import { localGroup } from '@online-cnclip/collectives';
 import { InvalidInputError, int32, type NamedArrays, type NdArray } from '@online-cnclip/foundation';
 import { initializeParameters, type LossKind, type ModelConfig } from '@online-cnclip/network';
-import { createOnnxRuntime } from '@online-cnclip/runtime';
+import { createOnnxRuntime, type Runtime } from '@online-cnclip/runtime';
 import { CONTEXT_LENGTH, SMALL_RESNET, SMALL_VIT, strided, testBatch } from '../testing/small-models.ts';
 import type { TrainStepResult } from '../train-step.ts';
 import { createTrainStep } from './create-train-step.ts';
@@ -18,8 +18,12 @@ const STEPS = 3;
 const runtime = createOnnxRuntime({ threads: 1 });
 after(() => runtime.dispose());
 
+/** As a runtime whose programs cannot exchange within themselves: the loss then is a program of its own. */
+const apart: Runtime = { ...runtime, canExchange: false };
+
 interface Trial {
   readonly microBatchSize?: number;
+  readonly on?: Runtime;
   readonly worldSize?: number;
   readonly config?: ModelConfig;
   readonly loss?: LossKind;
@@ -39,7 +43,7 @@ async function train(trial: Trial): Promise<Outcome> {
       createTrainStep({
         config,
         parameters: initializeParameters(config, 3),
-        runtime,
+        runtime: trial.on ?? runtime,
         batchSize: BATCH / worldSize,
         ...(microBatchSize !== undefined && { microBatchSize }),
         contextLength: CONTEXT_LENGTH,
@@ -105,6 +109,8 @@ test('so they do on several replicas, with masks, and with a frozen image tower'
     const whole = await train(trial);
     for (const worldSize of [2, 4])
       assertClose(await train({ ...trial, worldSize, microBatchSize: 1 }), whole);
+    assertClose(await train({ ...trial, worldSize: 2, microBatchSize: 2, on: apart }), whole);
+    assertClose(await train({ ...trial, worldSize: 2, on: apart }), whole);
   }
 });
 

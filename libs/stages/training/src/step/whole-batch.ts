@@ -18,12 +18,14 @@ export async function createWholeBatchGradients(settings: GradientSettings): Pro
 }
 
 function prepare(settings: GradientSettings, batchSize: number, masked: boolean): Promise<Executable> {
-  const { config, runtime, loss, freezeVision, replicas, collectives, precision, lossScaled } = settings;
+  const { config, runtime, loss, freezeVision, replicas, collectives, precision, lossScaled, words } =
+    settings;
   const program = gradientProgram({
     config,
     batchSize,
     loss,
     freezeVision,
+    wordRows: words.isByRows,
     ...(masked && { masked }),
     ...(replicas && { replicas }),
     ...(precision && { precision }),
@@ -45,13 +47,15 @@ class WholeBatchGradients implements BatchGradients {
     this.#settings = settings;
     this.#plain = plain;
     this.#outputs = Object.fromEntries(
-      [...settings.gradients.tensors].map(([name, tensor]) => [gradientName(name), tensor]),
+      settings.words
+        .writtenByPrograms(settings.gradients.tensors)
+        .map(([name, tensor]) => [gradientName(name), tensor]),
     );
     this.#buffers = [...bufferNames(settings.config)];
   }
 
   async run(batch: GradientBatch): Promise<BatchOutcome> {
-    const { config, replicas, parameters } = this.#settings;
+    const { config, replicas, parameters, words } = this.#settings;
     const [rows = 0] = batch.images.shape;
     const ids = trimPadding(batch.inputIds);
     const length = ids.shape[1] as number;
@@ -67,6 +71,8 @@ class WholeBatchGradients implements BatchGradients {
       },
       this.#outputs,
     );
+    words.clear();
+    words.add(ids, outputs);
     const statistics = new Map<string, Float32Array>();
     for (const name of this.#buffers) {
       const update = outputs[updateName(name)];
