@@ -25,6 +25,12 @@ const files = (only.length ? only : globSync('src/**/*.test.ts'))
 async function runFiles(files, concurrency) {
   const outcomes = new Map(files.map((file) => [file, { passed: 0, failed: 0, skipped: 0, failures: [] }]));
   const stream = run({ files, concurrency, timeout: FILE_TIMEOUT_MS });
+  // A suite that is skipped is no test to node:test, and its tests never come into being: it counts as one.
+  const skippedSuites = new Map(files.map((file) => [file, 0]));
+  stream.on('test:pass', ({ file, details, skip }) => {
+    if (details.type === 'suite' && skip !== undefined)
+      skippedSuites.set(file, (skippedSuites.get(file) ?? 0) + 1);
+  });
   stream.on('test:summary', ({ file, counts }) => {
     const outcome = outcomes.get(file);
     if (!outcome) return;
@@ -40,9 +46,11 @@ async function runFiles(files, concurrency) {
   });
   stream.compose(new spec()).pipe(process.stdout);
   await new Promise((resolve) => stream.on('close', resolve));
-  // A file that ended before it could report (a crash, an import that fails) has a failure and no counts.
-  for (const outcome of outcomes.values())
+  for (const [file, outcome] of outcomes) {
+    outcome.skipped += skippedSuites.get(file);
+    // A file that ended before it could report (a crash, an import that fails) has a failure and no counts.
     outcome.failed = Math.max(outcome.failed, outcome.failures.length ? 1 : 0);
+  }
   return outcomes;
 }
 
