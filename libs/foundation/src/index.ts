@@ -1,3 +1,4 @@
+export * from './call-trace.ts';
 export * from './config.ts';
 export * from './data-folder.ts';
 export * from './errors.ts';

@@ -5,13 +5,19 @@ export type { Logger } from 'pino';
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** A logger of JSON lines on standard error (standard output stays free for results). */
+/**
+ * A logger of JSON lines on standard error (standard output stays free for results).
+ *
+ * @param fields what each line is to hold besides, asked when it is written: the trace that it belongs to.
+ */
 export function createLogger(
   name: string,
   level: LogLevel = 'info',
   stream: DestinationStream = standardError(),
+  fields?: () => object,
 ): Logger {
-  return pino({ name, level, base: { name }, timestamp: pino.stdTimeFunctions.isoTime }, stream);
+  const timestamp = pino.stdTimeFunctions.isoTime;
+  return pino({ name, level, base: { name }, timestamp, ...(fields && { mixin: fields }) }, stream);
 }
 
 export const silentLogger: Logger = pino({ level: 'silent' });

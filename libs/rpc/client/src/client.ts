@@ -11,6 +11,7 @@ import {
 import { InvalidInputError, UnavailableError } from '@online-cnclip/foundation';
 import type { CallOptions } from './call-options.ts';
 import { callMany, callOnce } from './calls.ts';
+import { tracedCall, tracedStream } from './tracing.ts';
 
 /** Deadline of a call with one response, where nothing else is said. Streams have none by default. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
@@ -61,11 +62,12 @@ export function createServiceClient<D extends ServiceShape>(
       ? Number.POSITIVE_INFINITY
       : (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
     const timeoutMs = options.methodTimeoutsMs?.[name] ?? single;
-    const call = method.responseStream ? callMany : callOnce;
+    const call = method.responseStream
+      ? tracedStream(method, (request, options) => callMany(channel, method, request, options))
+      : tracedCall(method, (request, options) => callOnce(channel, method, request, options));
     return [
       name,
-      (request: unknown, callOptions: CallOptions = {}) =>
-        call(channel, method, request, { timeoutMs, ...callOptions }),
+      (request: unknown, callOptions: CallOptions = {}) => call(request, { timeoutMs, ...callOptions }),
     ];
   });
   return {

@@ -10,6 +10,7 @@ import type { Counter, Gauge, Histogram } from 'prom-client';
 import { type CallContext, createCallContext } from './call-context.ts';
 import { statusOfError } from './error-boundary.ts';
 import { RPC_TELEMETRY, type Telemetry } from './telemetry.ts';
+import { startCallSpan } from './tracing/spans.ts';
 
 /** What the four kinds of grpc-js calls have in common. */
 export interface ServerCall extends EventEmitter {
@@ -66,15 +67,17 @@ export class Calls {
     if (call.cancelled) onCancelled();
     this.#active.add(controller);
     this.#inFlight.inc({ method });
+    const span = startCallSpan(call, method, () => context.requestId);
     const started = performance.now();
     let code = status.OK;
     try {
-      return await handle(context);
+      return await span.run(() => handle(context));
     } catch (error) {
-      const ending = statusOfError(error, context);
+      const ending = span.run(() => statusOfError(error, context));
       code = ending.code;
       throw ending;
     } finally {
+      span.end(code);
       call.off('cancelled', onCancelled);
       this.#inFlight.dec({ method });
       this.#duration.observe({ method, code: status[code] }, (performance.now() - started) / 1000);

@@ -4,8 +4,18 @@ export { ERROR_ID_KEY, itemStatus } from './error-boundary.ts';
 export { type Handler, type Handlers, type Implementation, implement } from './handlers.ts';
 export { HEALTH_SERVICE, Health, LIVENESS } from './health.ts';
 export * from './main.ts';
+export * from './metric-catalogue.ts';
 export * from './metrics-server.ts';
 export * from './process.ts';
 export * from './service.ts';
 export * from './settings.ts';
 export * from './telemetry.ts';
+export {
+  type CallSpan,
+  inSpan,
+  startRequestSpan,
+  traceFields,
+  traceOfCall,
+  traceparent,
+} from './tracing/spans.ts';
+export * from './tracing/start-tracing.ts';

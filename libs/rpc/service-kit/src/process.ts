@@ -11,6 +11,8 @@ import {
 import { type MetricsServer, startMetricsServer } from './metrics-server.ts';
 import { METRICS_OFF, type ProcessConfig, type ProcessSettings } from './settings.ts';
 import { Telemetry } from './telemetry.ts';
+import { traceFields } from './tracing/spans.ts';
+import { startTracing } from './tracing/start-tracing.ts';
 
 /** Exit statuses of a service's process. */
 export const EXIT = { ok: 0, failed: 1, badConfiguration: 2 } as const;
@@ -71,7 +73,13 @@ export async function runProcess<S extends Settings & ProcessSettings>(
     process.exitCode = EXIT.badConfiguration;
     return;
   }
-  const logger = createLogger(name, (config as ProcessConfig).logLevel);
+  const { logLevel, tracesEndpoint }: ProcessConfig = config;
+  const logger = createLogger(
+    name,
+    logLevel,
+    undefined,
+    tracesEndpoint === undefined ? undefined : traceFields,
+  );
   process.once('uncaughtException', (error) => endProcess(logger, error));
   try {
     await runListener(options, config, logger);
@@ -89,8 +97,15 @@ async function runListener<S extends Settings & ProcessSettings>(
   const shutdown = shutdownOnSignals(logger);
   const telemetry = new Telemetry(name);
   telemetry.collectProcessMetrics();
+  const { listenAddress, metricsAddress, tracesEndpoint, tracesRatio }: ProcessConfig = config;
+  const tracing = await startTracing({
+    service: name,
+    endpoint: tracesEndpoint,
+    ratio: tracesRatio,
+    logger,
+    telemetry,
+  });
   const listener = await open({ config, logger, telemetry, shutdown });
-  const { listenAddress, metricsAddress }: ProcessConfig = config;
   let metrics: MetricsServer | undefined;
   try {
     if (metricsAddress !== METRICS_OFF) metrics = await startMetricsServer(metricsAddress, telemetry);
@@ -102,6 +117,7 @@ async function runListener<S extends Settings & ProcessSettings>(
     await startAndWait(listener, shutdown, logger);
   } finally {
     await listener.close();
+    await tracing.close();
     await metrics?.close();
   }
 }

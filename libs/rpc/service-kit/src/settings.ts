@@ -22,6 +22,27 @@ const positiveInteger = z.coerce.number().int().positive();
 export const environmentName = (service: string, name: string): string =>
   `ONLINE_CNCLIP_${service.toUpperCase().replaceAll('-', '_')}_${name}`;
 
+/** Where traces go. The environment variables are those that OpenTelemetry has for it, the same for every process. */
+export const tracingSettings = {
+  tracesEndpoint: setting(
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    z
+      .union([z.literal(''), z.url({ protocol: /^https?$/ })], 'is not a URL of http or https')
+      .optional()
+      .transform((text) => text || undefined)
+      .describe('OTLP collector that traces are sent to by HTTP, http://127.0.0.1:4318; none: no traces'),
+  ),
+  tracesRatio: setting(
+    'OTEL_TRACES_SAMPLER_ARG',
+    z.coerce
+      .number()
+      .min(0)
+      .max(1)
+      .default(1)
+      .describe('share of the traces begun here that are kept, 0 to 1; others are kept as their caller says'),
+  ),
+} as const satisfies Record<string, Setting>;
+
 /**
  * The settings of every process that listens, whatever protocol it speaks. Both servers are on loopback unless configured
  * otherwise.
@@ -57,6 +78,7 @@ export function processSettings(
       environmentName(service, 'DRAIN_TIMEOUT_MS'),
       positiveInteger.default(DEFAULT_DRAIN_TIMEOUT_MS).describe('time for calls to end at shutdown'),
     ),
+    ...tracingSettings,
   } as const satisfies Record<string, Setting>;
 }
 
