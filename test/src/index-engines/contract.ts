@@ -127,7 +127,8 @@ function checkItems(check: Check): void {
     await index.upsert(batchOf(20, 1, () => ({ colour: '红', sold: true })));
     const again = batchOf(20, 2);
     await index.upsert({ ids: again.ids.slice(0, 1), vectors: again.vectors.slice(0, DIMENSION) });
-    for (const current of [index, await (await reopen()).open('shop')]) {
+    for (const restarted of [false, true]) {
+      const current = restarted ? await (await reopen()).open('shop') : index;
       assert.equal(await current.count(), 20);
       await assertFinds(current, again, [1]);
       await assertFinds(current, batchOf(20), [2, 20]);
@@ -143,7 +144,8 @@ function checkItems(check: Check): void {
     await index.upsert(batchOf(20));
     assert.deepEqual(await index.delete(BigInt64Array.of(3n, 99n, 4n)), [true, false, true]);
     assert.deepEqual(await index.delete(BigInt64Array.of(3n)), [false]);
-    for (const current of [index, await (await reopen()).open('shop')]) {
+    for (const restarted of [false, true]) {
+      const current = restarted ? await (await reopen()).open('shop') : index;
       assert.equal(await current.count(), 18);
       const [hits] = await current.search(batchOf(20).vectors.slice(2 * DIMENSION, 3 * DIMENSION), {
         topK: 20,
