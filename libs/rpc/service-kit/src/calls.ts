@@ -4,10 +4,11 @@ import {
   CancelledError,
   DeadlineExceededError,
   type Logger,
+  throwIfAborted,
   UnavailableError,
 } from '@online-cnclip/foundation';
 import type { Counter, Gauge, Histogram } from 'prom-client';
-import { type CallContext, createCallContext } from './call-context.ts';
+import { type AuthContext, type CallContext, createCallContext } from './call-context.ts';
 import { statusOfError } from './error-boundary.ts';
 import { RPC_TELEMETRY, type Telemetry } from './telemetry.ts';
 import { startCallSpan } from './tracing/spans.ts';
@@ -17,6 +18,7 @@ export interface ServerCall extends EventEmitter {
   readonly metadata: Metadata;
   readonly cancelled: boolean;
   getPeer(): string;
+  getAuthContext(): AuthContext;
   getDeadline(): Date | number;
 }
 
@@ -71,6 +73,9 @@ export class Calls {
     const started = performance.now();
     let code = status.OK;
     try {
+      // It may have passed before the event loop came to the call.
+      if (isPast(context.deadline)) controller.abort(cancellation(context.deadline));
+      throwIfAborted(controller.signal);
       return await span.run(() => handle(context));
     } catch (error) {
       const ending = span.run(() => statusOfError(error, context));
@@ -114,6 +119,9 @@ export class Calls {
     if (this.#active.size === 0 && this.#draining.signal.aborted) this.#idle.resolve();
   }
 }
+
+const isPast = (deadline: Date | undefined): boolean =>
+  deadline !== undefined && Date.now() >= deadline.getTime();
 
 function cancellation(deadline: Date | undefined): Error {
   const passed = deadline !== undefined && Date.now() >= deadline.getTime() - DEADLINE_TOLERANCE_MS;

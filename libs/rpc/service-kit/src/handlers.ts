@@ -1,4 +1,5 @@
 import type { MethodShape, RequestOf, ResponseOf, ServiceShape } from '@online-cnclip/contracts';
+import type { CostRule, Costs } from './admission.ts';
 import type { CallContext } from './call-context.ts';
 
 /**
@@ -20,6 +21,8 @@ export type Handlers<D extends ServiceShape> = { readonly [Name in keyof D]: Han
 export interface Implementation {
   readonly definition: ServiceShape;
   readonly handlers: Readonly<Record<string, UntypedHandler>>;
+  /** By the names of the methods. */
+  readonly costs?: Readonly<Record<string, CostRule<unknown>>>;
 }
 
 /** Any of the four forms of {@link Handler}; the definition's two stream flags say which. */
@@ -28,7 +31,15 @@ export type UntypedHandler = (
   context: CallContext,
 ) => Promise<unknown> | AsyncIterable<unknown>;
 
-/** Ties handlers to the generated definition that gives them their types. */
-export function implement<D extends ServiceShape>(definition: D, handlers: Handlers<D>): Implementation {
-  return { definition, handlers: handlers as Readonly<Record<string, UntypedHandler>> };
+/** Ties handlers, and what their calls cost, to the generated definition that gives them their types. */
+export function implement<D extends ServiceShape>(
+  definition: D,
+  handlers: Handlers<D>,
+  costs: Costs<D> = {},
+): Implementation {
+  return {
+    definition,
+    handlers: handlers as Readonly<Record<string, UntypedHandler>>,
+    costs: costs as Readonly<Record<string, CostRule<unknown>>>,
+  };
 }

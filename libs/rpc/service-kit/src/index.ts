@@ -1,4 +1,13 @@
 export * from './address.ts';
+export {
+  type Charge,
+  type CostRule,
+  type Costs,
+  chargeTo,
+  DEFAULT_BUDGET,
+  MAX_REQUEST_STREAMS,
+} from './admission.ts';
+export { Budget, type BudgetLimits } from './budget.ts';
 export { type CallContext, REQUEST_ID_KEY } from './call-context.ts';
 export { ERROR_ID_KEY, itemStatus } from './error-boundary.ts';
 export { type Handler, type Handlers, type Implementation, implement } from './handlers.ts';

@@ -10,6 +10,14 @@ class MalformedRequest {
   }
 }
 
+/** Bytes of each request as it came, for as long as the request is there. */
+const bytesOfRequest = new WeakMap<object, number>();
+
+/** Bytes that a request had on the wire; 0 for what did not come through {@link guardMessages}. */
+export function encodedBytes(request: unknown): number {
+  return (typeof request === 'object' && request !== null && bytesOfRequest.get(request)) || 0;
+}
+
 /**
  * The definition with parsing and writing that fail as everything else does. Left to itself grpc-js calls a malformed request
  * INTERNAL, and drops the reason why a response cannot be written.
@@ -19,7 +27,9 @@ export function guardMessages(definition: ServiceShape, logger: Logger): Service
     Object.entries(definition).map(([name, method]) => {
       const requestDeserialize = (bytes: Buffer): unknown => {
         try {
-          return method.requestDeserialize(bytes);
+          const request = method.requestDeserialize(bytes);
+          bytesOfRequest.set(request as object, bytes.byteLength);
+          return request;
         } catch (cause) {
           return new MalformedRequest(cause);
         }

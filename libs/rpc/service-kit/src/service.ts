@@ -10,6 +10,7 @@ import {
 import { type Logger, messageOf, UnavailableError } from '@online-cnclip/foundation';
 import { adaptHandlers } from './adapt.ts';
 import { formatAddress, parseAddress } from './address.ts';
+import { Admission } from './admission.ts';
 import { Calls, within } from './calls.ts';
 import type { Implementation } from './handlers.ts';
 import { HEALTH_SERVICE, Health } from './health.ts';
@@ -77,9 +78,13 @@ export function createService(options: ServiceOptions): Service {
   } = options;
   const server = createServer(maxMessageBytes);
   const calls = new Calls(logger, telemetry);
+  const admission = new Admission(implementations, telemetry);
   for (const implementation of implementations) {
     const definition = guardMessages(implementation.definition, logger);
-    server.addService(definition as unknown as ServiceDefinition, adaptHandlers(implementation, calls));
+    server.addService(
+      definition as unknown as ServiceDefinition,
+      adaptHandlers(implementation, calls, admission),
+    );
   }
   const services = implementations.map(({ definition }) => serviceName(definition));
   health.addTo(server, services);

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import { throwIfAborted } from '@online-cnclip/foundation';
+import type { MessageAdmission } from './admission.ts';
 import { requireWellFormed } from './messages.ts';
 
 /** A call's request messages, and whether draining ended them before the client did. */
@@ -12,13 +13,15 @@ export interface RequestStream {
 
 /**
  * Reads a call on demand. Ends when the client ends its side, or when `stop` aborts: what was read by then is accepted,
- * what lies unread in the stream is not. Throws the reason when `signal` aborts.
+ * what lies unread in the stream is not. Each message waits for its admission, and the stream is not read meanwhile.
+ * Throws the reason when `signal` aborts.
  */
 export function readRequests(
   call: Readable,
   signal: AbortSignal,
   stop: AbortSignal | undefined,
   onMessage: () => void,
+  admission: Pick<MessageAdmission, 'askNext' | 'admit'>,
 ): RequestStream {
   const stream = { messages: read(), cutShort: false };
   return stream;
@@ -27,6 +30,7 @@ export function readRequests(
     // The stream stays whole when a handler stops reading early: it is also what the response is written to.
     const iterator = call.iterator({ destroyOnReturn: false });
     while (true) {
+      admission.askNext();
       const next = await nextUnlessStopped(iterator, signal, stop);
       if (next === undefined) {
         stream.cutShort = true;
@@ -38,8 +42,10 @@ export function readRequests(
         throwIfAborted(signal);
         return;
       }
+      const message = requireWellFormed(next.value);
+      await admission.admit(message);
       onMessage();
-      yield requireWellFormed(next.value);
+      yield message;
     }
   }
 }

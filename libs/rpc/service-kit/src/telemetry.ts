@@ -42,6 +42,30 @@ export const RPC_TELEMETRY = {
   },
 } as const satisfies Record<string, MetricSpec>;
 
+/** What the admission of calls by their cost tells, see docs/flow-control.md. */
+export const ADMISSION_TELEMETRY = {
+  running: {
+    name: 'onlinecnclip_rpc_admitted_cost',
+    help: 'Cost of the calls and messages that are worked on, in the unit of their budget',
+    labels: ['budget'],
+  },
+  waiting: {
+    name: 'onlinecnclip_rpc_queued_cost',
+    help: 'Cost of the calls and messages that wait for their turn, in the unit of their budget',
+    labels: ['budget'],
+  },
+  waitingCalls: {
+    name: 'onlinecnclip_rpc_queued_calls',
+    help: 'Calls and messages of streams that wait for their turn',
+    labels: ['budget'],
+  },
+  refused: {
+    name: 'onlinecnclip_rpc_admission_refusals_total',
+    help: 'Calls refused with RESOURCE_EXHAUSTED before anything was done for them, by what was full',
+    labels: ['budget', 'reason'],
+  },
+} as const satisfies Record<string, MetricSpec>;
+
 /** The metrics of one service, in a registry of its own so that several services fit into one process (tests). */
 export class Telemetry {
   readonly registry = new Registry();
