@@ -4,6 +4,7 @@ import type { ConfigOf } from '@online-cnclip/foundation';
 import { MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS } from '@online-cnclip/preprocessing';
 import { createOnnxRuntime } from '@online-cnclip/runtime';
 import { type Composition, type CompositionContext, implement } from '@online-cnclip/service-kit';
+import { encoderCosts } from './costs.ts';
 import { createHandlers } from './handlers.ts';
 import type { encoderSettings } from './settings.ts';
 import { observeBatches, observeQueues } from './telemetry.ts';
@@ -27,7 +28,7 @@ export async function composeEncoder(context: CompositionContext<EncoderConfig>)
     maxImagePixels: MAX_IMAGE_PIXELS,
   };
   return {
-    implementations: [implement(EncoderServiceService, createHandlers({ host, limits }))],
+    implementations: [implement(EncoderServiceService, createHandlers({ host, limits }), encoderCosts(host))],
     async start() {
       const { checkpoint, visionModel, textModel } = config;
       if (checkpoint === undefined) logger.info('no checkpoint configured: waiting for LoadModel');

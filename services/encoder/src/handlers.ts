@@ -51,7 +51,7 @@ export function createHandlers({ host, limits }: HandlerOptions): Handlers<typeo
       requireBatchSize(texts.length, 'texts');
       return host.use(async (model) => {
         const length = contextLength || model.description.contextLength;
-        const outcomes = await model.tokenize(texts, length);
+        const outcomes = await model.tokenize(texts, length, context.signal);
         return { texts: outcomes.map((outcome) => toTokenizedText(outcome, length, context)) };
       });
     },
@@ -88,6 +88,8 @@ async function encodeItem(
   const { itemId, item, vectorFormat } = request;
   return host.use(async (model) => {
     const outcome = await encodeOne(model, item, context.signal);
+    // A result that its reader does not take is bounded by the stream's own limits, and holds up nobody else.
+    context.release(request);
     return {
       itemId,
       embedding: toEmbedding(outcome, vectorFormat, context),

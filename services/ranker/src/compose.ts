@@ -6,6 +6,7 @@ import { createIndex } from '@online-cnclip/embedding-index';
 import { type ConfigOf, DataFolder } from '@online-cnclip/foundation';
 import { IndexCatalog } from '@online-cnclip/retrieval';
 import { type Composition, type CompositionContext, implement } from '@online-cnclip/service-kit';
+import { rankerCosts } from './costs.ts';
 import { createGrpcQueryEncoder } from './grpc-query-encoder.ts';
 import { createHandlers } from './handlers.ts';
 import type { rankerSettings } from './settings.ts';
@@ -37,7 +38,13 @@ export async function composeRanker(context: CompositionContext<RankerConfig>): 
   const client = createEncoderClient(config.encoderAddress, { maxMessageBytes: config.maxMessageBytes });
   const encoder = createGrpcQueryEncoder(client);
   return {
-    implementations: [implement(RankerServiceService, createHandlers({ catalog, encoder, folder }))],
+    implementations: [
+      implement(
+        RankerServiceService,
+        createHandlers({ catalog, encoder, folder }),
+        rankerCosts(itemsIn(catalog)),
+      ),
+    ],
     async start() {
       await proveSearch();
       health.setServing(true);
@@ -48,6 +55,16 @@ export async function composeRanker(context: CompositionContext<RankerConfig>): 
     },
   };
 }
+
+const itemsIn =
+  (catalog: IndexCatalog) =>
+  (name: string): number => {
+    try {
+      return catalog.get(name).index.size;
+    } catch {
+      return 0; // The handler says what is wrong with the name.
+    }
+  };
 
 /** A real search, kernel included, before anyone is told that the service can search. */
 async function proveSearch(): Promise<void> {

@@ -56,11 +56,12 @@ export class EncoderModel {
 
   /**
    * @returns per text its ids from [CLS] to [SEP], without padding.
-   * @throws InvalidInputError when the context length is out of range.
+   * @throws InvalidInputError when the context length is out of range; the signal's reason once it is aborted.
    */
   async tokenize(
     texts: readonly string[],
     contextLength: number = this.description.contextLength,
+    signal?: AbortSignal,
   ): Promise<Outcome<Int32Array>[]> {
     checkContextLength(contextLength);
     const outcomes: Outcome<Int32Array>[] = [];
@@ -71,6 +72,7 @@ export class EncoderModel {
       if (characters < TOKENIZE_SLICE) continue;
       characters = 0;
       await nextTurn();
+      throwIfAborted(signal);
     }
     return outcomes;
   }
@@ -81,7 +83,7 @@ export class EncoderModel {
    */
   async encodeTexts(texts: readonly string[], signal?: AbortSignal): Promise<Outcome<Float32Array>[]> {
     throwIfAborted(signal);
-    const tokenized = await this.tokenize(texts);
+    const tokenized = await this.tokenize(texts, this.description.contextLength, signal);
     const ids = tokenized.flatMap((outcome) => (outcome.ok ? [outcome.value] : []));
     const vectors = (await this.texts.encode(ids, signal))[Symbol.iterator]();
     return tokenized.map((outcome) =>

@@ -67,6 +67,11 @@ export class ModelHost {
     return { model, loadedAt: this.#loadedAt };
   }
 
+  /** Tokens per text at most of the model of now, or of one that is yet to come. */
+  get contextLength(): number {
+    return this.#slot.current?.description.contextLength ?? this.#options.contextLength;
+  }
+
   /** Items in work with the model of now. */
   get queued(): { readonly texts: number; readonly images: number } {
     const model = this.#slot.current;
