@@ -99,6 +99,16 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw abortError(signal);
 }
 
+/** An error in other words, where its own are not for the caller; what can be done about it stays. */
+export class RetoldError extends ApplicationError {
+  readonly kind: ErrorKind;
+
+  constructor(error: ApplicationError, message: string, place: string) {
+    super(message, { place, cause: error });
+    this.kind = error.kind;
+  }
+}
+
 /** The text of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

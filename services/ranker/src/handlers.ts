@@ -2,7 +2,12 @@ import { DEFAULT_TOP_K, requireBatchSize } from '@online-cnclip/contracts';
 import type { RankerServiceService, RankingSource } from '@online-cnclip/contracts/ranker/v1';
 import { evaluate, type RankingSource as Rankings, rankingsOfFile } from '@online-cnclip/evaluation';
 import { type DataFolder, InvalidInputError, NotFoundError } from '@online-cnclip/foundation';
-import { type IndexCatalog, type QueryEncoder, searchContents } from '@online-cnclip/retrieval';
+import {
+  type IndexCatalog,
+  type QueryEncoder,
+  requireIndexName,
+  searchContents,
+} from '@online-cnclip/retrieval';
 import type { Handlers } from '@online-cnclip/service-kit';
 import { rankEnsemble } from './ensemble.ts';
 import {
@@ -29,15 +34,16 @@ export function createHandlers({
 }: HandlerOptions): Handlers<typeof RankerServiceService> {
   return {
     createIndex: async ({ name, dimension: given }, context) => {
+      requireIndexName(name, 'name');
       const dimension = given || (await encoder.describeModel(context)).dimension;
       return { index: toIndexMessage(await catalog.create(name, { dimension })) };
     },
 
-    getIndex: async ({ name }) => ({ index: toIndexMessage(catalog.get(name)) }),
+    getIndex: async ({ name }) => ({ index: toIndexMessage(catalog.get(requireIndexName(name, 'name'))) }),
 
     listIndexes: async () => ({ indexes: catalog.list().map(toIndexMessage) }),
 
-    dropIndex: async ({ name }) => ({ items: BigInt(await catalog.drop(name)) }),
+    dropIndex: async ({ name }) => ({ items: BigInt(await catalog.drop(requireIndexName(name, 'name'))) }),
 
     upsertItems: (requests, context) => upsertStream(requests, catalog, encoder, context),
 

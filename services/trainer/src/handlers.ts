@@ -47,6 +47,10 @@ function trainerHandlers({
         `this is replica ${place.rank} of ${place.worldSize}: replica 0 starts runs, at ${place.address}`,
       );
   };
+  const requireCrawler = () => {
+    if (crawlerAddress === undefined)
+      throw new FailedPreconditionError('no crawler-address is configured; online_cache needs none');
+  };
   return {
     async *buildDataset(request, { signal }) {
       for await (const update of buildDatasetUpdates(buildRequestOf(request, root), signal))
@@ -56,6 +60,7 @@ function trainerHandlers({
     async startRun({ options }) {
       requireLeader();
       if (!options) throw new InvalidInputError('is required', { place: 'options' });
+      if (options.onlineLearning && !options.onlineCache) requireCrawler();
       const training = trainingOptionsOf(options, root, new Date(), crawlerAddress);
       checkTrainingInputs(training);
       return { run: runMessage(runs.start(training, runFolder(training)), root) };
@@ -64,8 +69,7 @@ function trainerHandlers({
     async startAdaptation({ options }) {
       requireLeader();
       if (!options) throw new InvalidInputError('is required', { place: 'options' });
-      if (!options.onlineCache && crawlerAddress === undefined)
-        throw new FailedPreconditionError('no crawler-address is configured; online_cache needs none');
+      if (!options.onlineCache) requireCrawler();
       const serve = options.serve ?? served !== undefined;
       if (serve && !served)
         throw new FailedPreconditionError('serve needs an encoder-address, and none is configured');

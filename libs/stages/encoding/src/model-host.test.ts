@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import {
   AbortedError,
+  ApplicationError,
   CancelledError,
+  DataLossError,
   FailedPreconditionError,
   InvalidInputError,
   NotFoundError,
@@ -85,6 +87,23 @@ test('only files of the folder are loaded', async () => {
     await assert.rejects(host.load({ ...towers, checkpointPath: path }), InvalidInputError, path);
   await assert.rejects(host.load({ ...towers, checkpointPath: 'missing.pt' }), NotFoundError);
   assert.equal(loads.length, 0);
+});
+
+test('a checkpoint that cannot be loaded is named as the caller named it', async () => {
+  const host = new ModelHost({
+    dataFolder: join(folder, 'root'),
+    contextLength: 24,
+    logger: silentLogger,
+    load: async ({ absolutePath }) => {
+      throw new DataLossError('is cut short', { place: absolutePath });
+    },
+  });
+  await assert.rejects(host.load({ ...towers, checkpointPath: 'a.pt' }), (error) => {
+    assert.ok(error instanceof ApplicationError);
+    assert.equal(error.kind, 'data-loss');
+    assert.equal(error.message, 'checkpoint_path: a.pt: is cut short');
+    return true;
+  });
 });
 
 test('a model that does not verify is disposed and the old one stays', async () => {

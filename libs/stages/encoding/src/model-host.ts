@@ -1,9 +1,11 @@
 import {
   AbortedError,
+  ApplicationError,
   DataFolder,
   FailedPreconditionError,
   InvalidInputError,
   type Logger,
+  RetoldError,
   throwIfAborted,
   UnavailableError,
 } from '@online-cnclip/foundation';
@@ -95,7 +97,7 @@ export class ModelHost {
     if (this.#loading) throw new AbortedError('another model is being loaded; retry when it is done');
     this.#loading = true;
     try {
-      const model = await this.#options.load(await this.#resolve(request), signal);
+      const model = await this.#build(await this.#resolve(request), signal);
       await this.#verify(model, signal);
       this.#swap(model);
       return this.current;
@@ -109,6 +111,22 @@ export class ModelHost {
     this.#closed = true;
     this.#retire(undefined);
     await Promise.all(this.#retiring);
+  }
+
+  async #build(request: ResolvedModelRequest, signal: AbortSignal | undefined): Promise<EncoderModel> {
+    try {
+      return await this.#options.load(request, signal);
+    } catch (error) {
+      // Named as the caller named it: where the data folder lies is nobody's business.
+      const { absolutePath, checkpointPath } = request;
+      if (error instanceof ApplicationError && error.message.includes(absolutePath))
+        throw new RetoldError(
+          error,
+          error.message.replaceAll(absolutePath, checkpointPath),
+          'checkpoint_path',
+        );
+      throw error;
+    }
   }
 
   async #resolve(request: ModelRequest): Promise<ResolvedModelRequest> {

@@ -99,7 +99,7 @@ export function matrixOf(place: string, rows: number, columns: number, scores: F
 /** Rows and columns that all matrices have. */
 export function commonShape(matrices: readonly WeightedMatrix[]): readonly [rows: number, columns: number] {
   const [first] = matrices;
-  if (!first) throw new InvalidInputError('there is no matrix to combine');
+  if (!first) throw new InvalidInputError('there is no matrix to combine', { place: 'matrices' });
   const { rows, columns, place } = first.matrix;
   for (const { matrix, weight } of matrices) {
     if (!Number.isFinite(weight))
