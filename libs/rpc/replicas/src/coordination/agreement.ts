@@ -10,10 +10,13 @@ const shown = (value: string | undefined): string =>
       ? `${value.slice(0, MAX_SHOWN)}…`
       : JSON.stringify(value);
 
+/** As many as a trainer can be configured with. Who is awaited is listed, so a number that is none must not get that far. */
+const MAX_WORLD_SIZE = 4_096;
+
 /** @throws InvalidInputError for a rank or world size that is none. */
 export function checkJoining({ run, rank, worldSize }: Joining): void {
   if (run === '') throw new InvalidInputError('is empty', { place: 'run' });
-  if (worldSize < 1)
+  if (worldSize < 1 || worldSize > MAX_WORLD_SIZE)
     throw new InvalidInputError(`${worldSize} is no number of replicas`, { place: 'world_size' });
   if (rank < 0 || rank >= worldSize)
     throw new InvalidInputError(`${rank} is not a rank of ${worldSize} replicas`, { place: 'rank' });

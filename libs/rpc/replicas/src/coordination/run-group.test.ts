@@ -128,6 +128,6 @@ test('a rank twice is an error on every replica; one that comes back is not', as
 
 test('ranks and world sizes that are none are refused', async () => {
   const group = new RunGroup();
-  for (const wrong of [{ rank: 2 }, { rank: -1 }, { worldSize: 0 }, { run: '' }])
+  for (const wrong of [{ rank: 2 }, { rank: -1 }, { worldSize: 0 }, { worldSize: 2 ** 31 - 1 }, { run: '' }])
     await assert.rejects(attend(group, joining(0, wrong)).nextOf('gathered'), InvalidInputError);
 });
