@@ -1,14 +1,13 @@
-import { closeSync, existsSync, mkdirSync, openSync, readSync, realpathSync } from 'node:fs';
+import { existsSync, mkdirSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   ApplicationError,
-  DataLossError,
   FailedPreconditionError,
   messageOf,
   NotFoundError,
-  UnsupportedError,
 } from '@online-cnclip/foundation';
 import { type Database, open, type RootDatabase } from 'lmdb';
+import { checkPages } from './check-pages.ts';
 
 /** Address space only, the file grows with what it holds: more images than a disk takes. */
 export const LARGEST_MAP_BYTES = 2 ** 40;
@@ -20,13 +19,6 @@ const MAP_FULL = -30_792;
 
 /** ENOSPC, EFBIG, EDQUOT, EIO on Linux: what a disk says that takes no more. */
 const DISK_ERRORS = new Set([28, 27, 122, 5]);
-
-// struct MDB_meta of liblmdb's data format v1, after the page header.
-const MAGIC = 0xbeefc0de;
-const MAGIC_AT = 16;
-const VERSION_AT = 20;
-const HEAD_BYTES = 24;
-const DATA_VERSION = 1;
 
 /** The disk or the map is full, or the disk fails: nothing of the transaction was written, what was there stays. */
 export class StorageFullError extends ApplicationError {
@@ -72,7 +64,6 @@ export class Environment {
     const file = join(folder, 'data.mdb');
     if (readOnly && !existsSync(file)) throw new NotFoundError('there is no such cache', { place: folder });
     makeFolder(folder);
-    checkHead(file);
     const path = realpathSync(folder);
     const shared = environments.get(path);
     if (shared?.readOnly && !readOnly)
@@ -81,6 +72,7 @@ export class Environment {
       shared.#users += 1;
       return shared;
     }
+    if (existsSync(file)) checkPages(file);
     const opened = new Environment(path, readOnly, options);
     environments.set(path, opened);
     return opened;
@@ -171,20 +163,4 @@ function openLargest(
         throw new FailedPreconditionError(`cannot be opened: ${messageOf(cause)}`, { place: path, cause });
     }
   }
-}
-
-/** Before liblmdb sees the file: a wrong one ends the process there. */
-function checkHead(file: string): void {
-  if (!existsSync(file)) return;
-  const head = Buffer.alloc(HEAD_BYTES);
-  const descriptor = openSync(file, 'r');
-  const bytes = readSync(descriptor, head, 0, HEAD_BYTES, 0);
-  closeSync(descriptor);
-  // What a process leaves that was killed before its first write.
-  if (bytes === 0) return;
-  if (bytes < HEAD_BYTES || head.readUInt32LE(MAGIC_AT) !== MAGIC)
-    throw new DataLossError('not an LMDB file', { place: file });
-  const version = head.readUInt32LE(VERSION_AT) & 0xffff;
-  if (version !== DATA_VERSION)
-    throw new UnsupportedError(`LMDB data format ${version}, not ${DATA_VERSION}`, { place: file });
 }

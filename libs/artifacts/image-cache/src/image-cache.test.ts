@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -27,6 +27,21 @@ const failed = (message: string, retryAt?: Date): QueryOutcome => ({
   failure: { reason: 'navigation', message },
   retryAt,
 });
+
+/** Reads everything that a cache holds; what is damaged may be refused as such. */
+async function readOrRefuse(folder: string): Promise<void> {
+  try {
+    const cache = openImageCache(folder, { readOnly: true });
+    try {
+      for (const { query } of cache.queries()) cache.images(query);
+      cache.failures();
+    } finally {
+      await cache.close();
+    }
+  } catch (error) {
+    assert.ok(error instanceof DataLossError, String((error as Error).stack));
+  }
+}
 
 describe('image cache', () => {
   let folder: string;
@@ -181,10 +196,34 @@ describe('image cache', () => {
       keyEncoding: 'binary',
       encoding: 'binary',
     });
+    const damaged = ['{"state":"OK"}', '{"state":"OK","images":[{}]}', 'null', '[]', '{'];
     await queries.put(cacheKey('杯子'), Buffer.from('{"state":"MAYBE"}'));
+    for (const [i, json] of damaged.entries()) await queries.put(cacheKey(`杯子${i}`), Buffer.from(json));
     await raw.close();
     cache = openImageCache(folder);
     assert.throws(() => cache.get('杯子'), { name: 'DataLossError', message: /"MAYBE"/ });
+    for (const i of damaged.keys()) assert.throws(() => cache.get(`杯子${i}`), { name: 'DataLossError' });
+  });
+
+  it('refuses a file that is damaged or cut short, which would end the process otherwise', async () => {
+    cache.put('杯子', { state: 'NO_RESULTS' });
+    cache.put('红色连衣裙', { state: 'NO_RESULTS' });
+    await cache.close();
+    const whole = readFileSync(join(folder, 'data.mdb'));
+    const pages = whole.length / 4_096;
+    for (let page = 2; page < pages; page += 1) {
+      writeFileSync(join(folder, 'data.mdb'), whole.subarray(0, page * 4_096 + 100));
+      await readOrRefuse(folder);
+      const damaged = Buffer.from(whole);
+      damaged.fill(0xff, page * 4_096 + 8, page * 4_096 + 200);
+      writeFileSync(join(folder, 'data.mdb'), damaged);
+      await readOrRefuse(folder);
+    }
+    writeFileSync(join(folder, 'data.mdb'), whole.subarray(0, 3 * 4_096));
+    assert.throws(() => openImageCache(folder), DataLossError);
+    writeFileSync(join(folder, 'data.mdb'), whole);
+    cache = openImageCache(folder);
+    assert.equal(cache.get('杯子')?.state, 'NO_RESULTS');
   });
 
   it('refuses what is no cache', async () => {

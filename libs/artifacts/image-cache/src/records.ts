@@ -54,11 +54,12 @@ export function decodeQuery(bytes: Buffer, place: string): CachedQuery {
   } catch (cause) {
     throw new DataLossError('the record of a query is damaged', { place, cause });
   }
-  const state = json.state as QueryState;
+  const state = json?.state as QueryState;
   if (!QUERY_STATES.includes(state))
-    throw new DataLossError(`unknown query state ${JSON.stringify(json.state)}`, { place });
+    throw new DataLossError(`unknown query state ${JSON.stringify(json?.state)}`, { place });
   if (json.failure && !FAILURE_REASONS.includes(json.failure.reason as FailureReason))
     throw new DataLossError(`unknown failure reason ${JSON.stringify(json.failure.reason)}`, { place });
+  requireFields(json, place);
   return {
     ...json,
     state,
@@ -68,6 +69,42 @@ export function decodeQuery(bytes: Buffer, place: string): CachedQuery {
     firstAttemptAt: new Date(json.firstAttemptAt),
     lastAttemptAt: new Date(json.lastAttemptAt),
   };
+}
+
+const TEXTS = ['query', 'normalized'] as const satisfies readonly (keyof QueryJson)[];
+const NUMBERS = [
+  'wanted',
+  'attempts',
+  'firstAttemptAt',
+  'lastAttemptAt',
+] as const satisfies readonly (keyof QueryJson)[];
+const IMAGE_TEXTS = [
+  'sourceUrl',
+  'pageUrl',
+  'sourceSha256',
+  'signature',
+] as const satisfies readonly (keyof ImageJson)[];
+const IMAGE_NUMBERS = ['rank', 'fetchedAt'] as const satisfies readonly (keyof ImageJson)[];
+const IMAGE_IDS = ['imageId', 'sessionId'] as const satisfies readonly (keyof ImageJson)[];
+
+/** A disk's damage within a text of JSON can leave it JSON. */
+function requireFields(json: QueryJson, place: string): void {
+  const isText = (value: unknown): boolean => typeof value === 'string';
+  const isTime = (value: unknown): boolean => Number.isSafeInteger(value);
+  const isId = (value: unknown): boolean => typeof value === 'string' && /^\d{1,19}$/.test(value);
+  const isRight =
+    TEXTS.every((name) => isText(json[name])) &&
+    NUMBERS.every((name) => isTime(json[name])) &&
+    (json.retryAt === undefined || isTime(json.retryAt)) &&
+    (json.failure === undefined || isText(json.failure.message)) &&
+    Array.isArray(json.images) &&
+    json.images.every(
+      (image) =>
+        IMAGE_TEXTS.every((name) => isText(image?.[name])) &&
+        IMAGE_NUMBERS.every((name) => isTime(image?.[name])) &&
+        IMAGE_IDS.every((name) => isId(image?.[name])),
+    );
+  if (!isRight) throw new DataLossError('the record of a query is damaged', { place });
 }
 
 const imageToJson = (image: StoredImage): ImageJson => ({
