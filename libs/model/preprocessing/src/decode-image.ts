@@ -1,7 +1,7 @@
 import { InvalidInputError, messageOf } from '@online-cnclip/foundation';
 import sharp, { type Sharp } from 'sharp';
 import { type ImageHeader, type ImageMode, readImageHeader } from './image-header.ts';
-import { DEFAULT_LIMITS, type DecodeLimits } from './limits.ts';
+import { DECODE_COST, DEFAULT_LIMITS, type DecodeLimits, MAX_DECODE_BYTES } from './limits.ts';
 
 // Images are decoded side by side, one per worker thread: splitting one over threads as well, or keeping results
 // that are never asked for again, only costs.
@@ -44,6 +44,12 @@ export async function decodeImage(
   if (width * height > maxPixels || Math.max(width, height) > maxSide)
     throw new InvalidInputError(
       `is ${width} x ${height} pixels: more than ${maxPixels} in all or ${maxSide} a side`,
+      { place: 'image' },
+    );
+  const decodeBytes = width * height * DECODE_COST[header.decoding];
+  if (decodeBytes > MAX_DECODE_BYTES)
+    throw new InvalidInputError(
+      `is ${width} x ${height} pixels: a ${header.format.toUpperCase()} of this kind may have ${MAX_DECODE_BYTES / DECODE_COST[header.decoding]}`,
       { place: 'image' },
     );
   const image = sharp(file, { limitInputPixels: maxPixels, failOn: 'truncated', ignoreIcc: true }).timeout({

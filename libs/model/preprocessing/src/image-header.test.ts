@@ -34,6 +34,25 @@ describe('image headers', () => {
     }
   });
 
+  it('tells what is decoded row by row from what is held whole', async () => {
+    const rows = [picture(3).jpeg(), picture(3).png(), picture(3).png({ palette: true })];
+    const whole = [
+      picture(3).jpeg({ progressive: true }),
+      picture(3).toColourspace('cmyk').jpeg(),
+      picture(4).png(),
+      picture(3).png({ progressive: true }),
+      picture(3).toColourspace('rgb16').png(),
+      picture(3).webp(),
+      picture(3).gif(),
+    ];
+    for (const [files, decoding] of [
+      [rows, 'rows'],
+      [whole, 'whole'],
+    ] as const)
+      for (const [i, file] of files.entries())
+        assert.equal(readImageHeader(await file.toBuffer()).decoding, decoding, `${decoding} ${i}`);
+  });
+
   it('refuses what is cut or made up, whatever follows the first bytes', async () => {
     for (const format of IMAGE_FORMATS) {
       const file = await picture(3).toFormat(format).toBuffer();

@@ -16,6 +16,8 @@ export interface ImageHeader {
   readonly height: number;
   /** `undefined` for WebP, where only decoding tells RGB from RGBA. */
   readonly mode: ImageMode | undefined;
+  /** How the decoder library goes about it, which decides on the memory that it takes. */
+  readonly decoding: 'rows' | 'whole';
   /** What a GIF's palette holds at its transparent index: Pillow shows it, the decoder library does not. */
   readonly transparentColor?: Uint8Array | undefined;
 }
@@ -68,7 +70,15 @@ function readJpegHeader(bytes: Buffer): ImageHeader {
   const mode = ({ 1: 'L', 3: 'RGB', 4: 'CMYK' } as const)[components];
   if (!mode)
     throw new InvalidInputError(`has ${components} components, not 1, 3 or 4`, { place: 'JPEG image' });
-  return { format: 'jpeg', width: bytes.readUInt16BE(at + 7), height: bytes.readUInt16BE(at + 5), mode };
+  // Baseline and extended sequential; of any other kind the coefficients of the whole image are kept.
+  const decoding = bytes.readUInt8(at + 1) <= 0xc1 && mode !== 'CMYK' ? 'rows' : 'whole';
+  return {
+    format: 'jpeg',
+    width: bytes.readUInt16BE(at + 7),
+    height: bytes.readUInt16BE(at + 5),
+    mode,
+    decoding,
+  };
 }
 
 /** SOF0 to SOF15 without the Huffman, arithmetic-conditioning and extension markers between them. */
@@ -83,7 +93,15 @@ function readPngHeader(bytes: Buffer): ImageHeader {
   const gray = bitDepth === 1 ? '1' : bitDepth === 16 ? 'I;16' : 'L';
   const mode = ({ 0: gray, 2: 'RGB', 3: 'P', 4: 'LA', 6: 'RGBA' } as const)[colorType];
   if (!mode) throw new InvalidInputError(`has colour type ${colorType}`, { place: 'PNG image' });
-  return { format: 'png', width: bytes.readUInt32BE(16), height: bytes.readUInt32BE(20), mode };
+  const isInterlaced = bytes.readUInt8(28) !== 0;
+  const isWhole = isInterlaced || bitDepth === 16 || mode === 'LA' || mode === 'RGBA';
+  return {
+    format: 'png',
+    width: bytes.readUInt32BE(16),
+    height: bytes.readUInt32BE(20),
+    mode,
+    decoding: isWhole ? 'whole' : 'rows',
+  };
 }
 
 /** Size of the screen; the palette of the first frame tells gray from colour, as in Pillow (GIF89a specification). */
@@ -104,9 +122,10 @@ function readGifHeader(bytes: Buffer): ImageHeader {
   const frameFlags = bytes.readUInt8(at + 9);
   if (frameFlags & 0x80) palette = bytes.subarray(at + 10, at + 10 + paletteBytes(frameFlags));
   const mode = isGrayRamp(palette) ? 'L' : 'P';
-  if (transparentIndex === undefined) return { format: 'gif', ...size, mode };
+  if (transparentIndex === undefined) return { format: 'gif', ...size, mode, decoding: 'whole' };
   const color = palette.subarray(3 * transparentIndex, 3 * transparentIndex + 3);
-  return { format: 'gif', ...size, mode, transparentColor: color.length === 3 ? color : new Uint8Array(3) };
+  const transparentColor = color.length === 3 ? color : new Uint8Array(3);
+  return { format: 'gif', ...size, mode, decoding: 'whole', transparentColor };
 }
 
 const paletteBytes = (flags: number): number => (flags & 0x80 ? 3 << ((flags & 7) + 1) : 0);
@@ -132,4 +151,5 @@ const webp = (width: number, height: number): ImageHeader => ({
   width,
   height,
   mode: undefined,
+  decoding: 'whole',
 });

@@ -11,6 +11,7 @@ export {
 export {
   DEFAULT_LIMITS,
   type DecodeLimits,
+  MAX_DECODE_BYTES,
   MAX_IMAGE_BYTES,
   MAX_IMAGE_PIXELS,
   MAX_IMAGE_SIDE,

@@ -1,7 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { InvalidInputError } from '@online-cnclip/foundation';
-import { decodeImage, type ImageMode, MAX_RESOLUTION, preprocess, resizeRgb } from './index.ts';
+import sharp from 'sharp';
+import {
+  decodeImage,
+  type ImageMode,
+  MAX_DECODE_BYTES,
+  MAX_IMAGE_PIXELS,
+  MAX_RESOLUTION,
+  preprocess,
+  resizeRgb,
+} from './index.ts';
 import {
   type Difference,
   difference,
@@ -104,6 +113,38 @@ describe('bad files', () => {
     await decodeImage(photo, { maxBytes: photo.length, maxPixels: width * height });
     for (const resolution of [0, 1.5, MAX_RESOLUTION + 1])
       await assert.rejects(preprocess(photo, resolution), InvalidInputError);
+  });
+});
+
+describe('memory of decoding', () => {
+  /** Nothing but a head that claims a size: a limit that is judged later finds no picture. */
+  const claimed = (width: number, height: number, head: Buffer, widthAt: number): Buffer => {
+    const file = Buffer.from(head);
+    const isGif = head.toString('latin1', 0, 3) === 'GIF';
+    if (isGif) file.writeUInt16LE(width, widthAt);
+    else file.writeUInt32BE(width, widthAt);
+    if (isGif) file.writeUInt16LE(height, widthAt + 2);
+    else file.writeUInt32BE(height, widthAt + 4);
+    return file;
+  };
+  const picture = sharp({ create: { width: 4, height: 4, channels: 4, background: '#80a0c0' } });
+
+  it('is bounded by what each kind of image takes for a pixel', async () => {
+    const gif = await picture.clone().gif().toBuffer();
+    const rgba = await picture.clone().png().toBuffer();
+    const rgb = await picture.clone().removeAlpha().png().toBuffer();
+    const wholePixels = Math.floor(MAX_DECODE_BYTES / 10);
+    for (const [head, widthAt, most] of [
+      [gif, 6, wholePixels],
+      [rgba, 16, wholePixels],
+      [rgb, 16, MAX_IMAGE_PIXELS],
+    ] as const) {
+      const height = Math.floor(most / 60_000);
+      await assert.rejects(decodeImage(claimed(60_000, height + 1, head, widthAt)), /pixels/);
+      // Within the limit the head is believed, and then found to be no right one.
+      if (head !== gif)
+        await assert.rejects(decodeImage(claimed(60_000, height, head, widthAt)), /cannot be decoded/);
+    }
   });
 });
 
