@@ -26,6 +26,9 @@ export interface ServiceProcess {
   terminate(): Promise<number | null>;
 }
 
+/** As the images and the launcher have it. */
+const FEW_ARENAS = { MALLOC_ARENA_MAX: '2' };
+
 /** Processes that a soak starts, each in a group of its own, so that none outlives the soak, nor its own children. */
 export class Children {
   readonly #running = new Set<ChildProcess>();
@@ -50,7 +53,7 @@ export class Children {
     const child = this.spawn(
       process.execPath,
       [main, '--listen-address', '127.0.0.1:0', '--metrics-address', 'off', ...(options.flags ?? [])],
-      { stdio: ['ignore', 'pipe', log], env: { ...process.env, ...options.environment } },
+      { stdio: ['ignore', 'pipe', log], env: { ...FEW_ARENAS, ...process.env, ...options.environment } },
     );
     closeSync(log);
     const line = await Promise.race([firstLineOf(child), endOf(child, `${name} (${options.logPath})`)]);
