@@ -85,13 +85,15 @@ process.on('message', async (count: number) => {
   const start = performance.now();
   for (let i = 0; i < count; i++) losses.push((await step.run(images, ids, 1e-3)).loss);
   const seconds = (performance.now() - start) / 1000;
+  // Before the parameters are looked at: that takes memory, too.
+  const peakGb = process.resourceUsage().maxRSS / 1e6;
   const { parameters } = await step.state();
   const done: StepsDone = {
     seconds,
     losses,
     digest: digestOf([...parameters.values()]),
     sample: [...parameters].flatMap(([name, array]) => sampleOf(name, array)),
-    peakGb: process.resourceUsage().maxRSS / 1e6,
+    peakGb,
   };
   process.send?.(done);
 });

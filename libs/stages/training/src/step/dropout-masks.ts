@@ -21,27 +21,29 @@ export interface DropoutDraw {
  * draws the same.
  *
  * @param rows of the global batch, one per text. @param length of the texts, in tokens.
+ * @param allocate gives the bytes of a mask, which are all written
  */
 export function dropoutMasks(
   config: ModelConfig,
   rows: readonly number[],
   length: number,
   draw: DropoutDraw,
+  allocate: (name: string, length: number) => Uint8Array = (_, size) => new Uint8Array(size),
 ): Record<string, NdArray<'bool'>> {
   const { hidden, attention } = dropoutSpecs(config, rows.length);
   const masks: Record<string, NdArray<'bool'>> = {};
   if (hidden)
-    masks[hidden.name] = fill(hidden, length, rows, (site, row, target) =>
+    masks[hidden.name] = fill(hidden, length, rows, allocate, (site, row, target) =>
       drawRun(target, 0, keyOf(draw, site, row, HIDDEN), config.text.hiddenDropout),
     );
   if (attention)
-    masks[attention.name] = fill(attention, length, rows, (site, row, target) => {
+    masks[attention.name] = fill(attention, length, rows, allocate, (site, row, target) => {
       const key = keyOf(draw, site, row, ATTENTION);
       const queries = target.length / length;
       for (let query = 0; query < queries; query++) {
         const [head, position] = [Math.floor(query / length), query % length];
         const first = (head * DRAWS_PER_QUERY + position) * DRAWS_PER_QUERY;
-        const keys = target.subarray(query * length, (query + 1) * length);
+        const keys = { ...target, start: target.start + query * length, length };
         drawRun(keys, first, key, config.text.attentionDropout);
       }
     });
@@ -51,23 +53,30 @@ export function dropoutMasks(
 const HIDDEN = 0;
 const ATTENTION = 1;
 
-type DrawSite = (site: number, row: number, target: Uint8Array) => void;
+/** A part of a mask. Not a view: there are thousands per step, and V8 keeps account of each. */
+interface Part {
+  readonly data: Uint8Array;
+  readonly start: number;
+  readonly length: number;
+}
+
+type DrawSite = (site: number, row: number, target: Part) => void;
 
 /** A mask `[sites, rows, ...]`, of which each site's part of a row is drawn by itself. */
 function fill(
   spec: TensorSpec,
   length: number,
   rows: readonly number[],
+  allocate: (name: string, length: number) => Uint8Array,
   drawSite: DrawSite,
 ): NdArray<'bool'> {
   const shape = spec.shape.map((size) => (typeof size === 'number' ? size : length));
-  const data = new Uint8Array(sizeOf(shape));
+  const data = allocate(spec.name, sizeOf(shape));
   const sites = shape[0] as number;
   const size = data.length / (sites * rows.length);
   for (let site = 0; site < sites; site++)
     rows.forEach((row, i) => {
-      const start = (site * rows.length + i) * size;
-      drawSite(site, row, data.subarray(start, start + size));
+      drawSite(site, row, { data, start: (site * rows.length + i) * size, length: size });
     });
   return { dtype: 'bool', shape, data };
 }
@@ -82,12 +91,17 @@ function keyOf({ seed, step }: DropoutDraw, site: number, row: number, kind: num
 }
 
 /** Elements `first`, `first` + 1, ... of the sequence that a key stands for; `first` is even. */
-function drawRun(target: Uint8Array, first: number, { offset, stride }: DrawKey, rate: number): void {
+function drawRun(
+  { data, start, length }: Part,
+  first: number,
+  { offset, stride }: DrawKey,
+  rate: number,
+): void {
   const threshold = Math.round(rate * DRAW_RANGE);
-  for (let i = 0; i < target.length; i += 2) {
+  for (let i = 0; i < length; i += 2) {
     const bits = finalize((Math.imul((first + i) >>> 1, stride) + offset) | 0);
-    target[i] = (bits & 0xffff) >= threshold ? 1 : 0;
-    if (i + 1 < target.length) target[i + 1] = bits >>> 16 >= threshold ? 1 : 0;
+    data[start + i] = (bits & 0xffff) >= threshold ? 1 : 0;
+    if (i + 1 < length) data[start + i + 1] = bits >>> 16 >= threshold ? 1 : 0;
   }
 }
 

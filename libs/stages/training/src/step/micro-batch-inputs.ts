@@ -9,22 +9,51 @@ export interface MicroBatchInputs extends Readonly<Record<string, RunArray>> {
   readonly input_ids: NdArray<'int32'>;
 }
 
-export function microBatchInputs(
-  settings: GradientSettings,
-  batch: GradientBatch,
-  start: number,
-  count: number,
-): MicroBatchInputs {
-  const { config, replicas, parameters } = settings;
-  const ids = trimPadding(rowsOf(batch.inputIds, start, count));
-  const rows = globalRows(replicas, start, count);
-  return {
-    ...Object.fromEntries(parameters),
-    images: rowsOf(batch.images, start, count),
-    input_ids: ids,
-    ...dropoutMasks(config, rows, ids.shape[1] as number, batch.dropout),
-    ...(batch.pairKeys && { pair_rows: pairRows(settings, batch, start, count) }),
-  };
+/** Makes the inputs of one micro-batch after the other: the next ones take the memory of those before. */
+export class MicroBatchSource {
+  readonly #settings: GradientSettings;
+  readonly #size: number;
+  /** By name; in memory that programs read where it is. A message's copies would pile up until they are collected. */
+  readonly #buffers = new Map<string, SharedArrayBuffer>();
+
+  constructor(settings: GradientSettings, size: number) {
+    this.#settings = settings;
+    this.#size = size;
+  }
+
+  inputsAt(batch: GradientBatch, start: number): MicroBatchInputs {
+    const { config, replicas, parameters, runtime } = this.#settings;
+    const size = this.#size;
+    const ids = trimPadding(rowsOf(batch.inputIds, start, size));
+    const rows = globalRows(replicas, start, size);
+    const length = ids.shape[1] as number;
+    const images = rowsOf(batch.images, start, size);
+    // An eager runtime may read an array later than it is given.
+    const isReusable = runtime.deviceArray === undefined;
+    return {
+      ...Object.fromEntries(parameters),
+      images: isReusable ? this.#copyOf(images) : images,
+      input_ids: ids,
+      ...(isReusable
+        ? dropoutMasks(config, rows, length, batch.dropout, (name, bytes) => this.#bytes(name, bytes))
+        : dropoutMasks(config, rows, length, batch.dropout)),
+      ...(batch.pairKeys && { pair_rows: pairRows(this.#settings, batch, start, size) }),
+    };
+  }
+
+  #copyOf(images: NdArray<'float32'>): NdArray<'float32'> {
+    const { buffer } = this.#bytes('images', images.data.byteLength);
+    const data = new Float32Array(buffer, 0, images.data.length);
+    data.set(images.data);
+    return { ...images, data };
+  }
+
+  #bytes(name: string, length: number): Uint8Array {
+    const known = this.#buffers.get(name);
+    const buffer = known && known.byteLength >= length ? known : new SharedArrayBuffer(length);
+    this.#buffers.set(name, buffer);
+    return new Uint8Array(buffer, 0, length);
+  }
 }
 
 /** float32 `[count]`: which of the rows are pairs. */

@@ -24,7 +24,7 @@ import {
   runFeatureLoss,
   runLastMicroBatch,
 } from './feature-loss.ts';
-import { type MicroBatchInputs, microBatchInputs, rowsOf } from './micro-batch-inputs.ts';
+import { MicroBatchSource, rowsOf } from './micro-batch-inputs.ts';
 
 /**
  * Gradients of a batch whose pairs go through the towers a few at a time (GradCache, Gao et al., 2021): exactly those of
@@ -66,6 +66,7 @@ interface Remaining extends FeatureLoss {
 class MicroBatchGradients implements BatchGradients {
   readonly #settings: GradientSettings;
   readonly #size: number;
+  readonly #source: MicroBatchSource;
   /** Whether the last micro-batch's activations stay while the loss is computed: there features are exchanged within a program. */
   readonly #keepsLast: boolean;
   readonly #prepared = new Map<string, Promise<Executable>>();
@@ -77,6 +78,7 @@ class MicroBatchGradients implements BatchGradients {
   constructor(settings: GradientSettings, microBatchSize: number) {
     this.#settings = settings;
     this.#size = microBatchSize;
+    this.#source = new MicroBatchSource(settings, microBatchSize);
     this.#keepsLast = !settings.replicas?.aggregate || (settings.runtime.canExchange ?? false);
     const tensors = settings.words.writtenByPrograms(settings.gradients.tensors);
     const ofTowers = tensors.filter(([name]) => name !== 'logit_scale');
@@ -134,7 +136,7 @@ class MicroBatchGradients implements BatchGradients {
       : await this.#lossApart(executables, batch, starts);
     this.#addStatistics(statistics, outputs, starts.length);
     for (const start of remaining.starts) {
-      const inputs = this.#inputs(batch, start);
+      const inputs = this.#source.inputsAt(batch, start);
       const updates = await (executables.gradient as Executable).run(
         {
           ...inputs,
@@ -162,7 +164,7 @@ class MicroBatchGradients implements BatchGradients {
   ): Promise<Remaining> {
     const [starts, last = 0] = [all.slice(0, -1), all.at(-1)];
     const given = await this.#features(features, batch, starts);
-    const inputs = this.#inputs(batch, last);
+    const inputs = this.#source.inputsAt(batch, last);
     const result = await runLastMicroBatch(loss, batch, inputs, given, this.#outputs);
     this.#settings.words.add(inputs.input_ids, result.outputs);
     return { ...result, starts };
@@ -190,15 +192,11 @@ class MicroBatchGradients implements BatchGradients {
     const rows = starts.length * this.#size;
     const [images, texts] = [new Float32Array(rows * width), new Float32Array(rows * width)];
     for (const start of starts) {
-      const outputs = await (executable as Executable).run(this.#inputs(batch, start));
+      const outputs = await (executable as Executable).run(this.#source.inputsAt(batch, start));
       images.set(outputs['image_features']?.data as Float32Array, start * width);
       texts.set(outputs['text_features']?.data as Float32Array, start * width);
     }
     return { images: float32([rows, width], images), texts: float32([rows, width], texts) };
-  }
-
-  #inputs(batch: GradientBatch, start: number): MicroBatchInputs {
-    return microBatchInputs(this.#settings, batch, start, this.#size);
   }
 
   /** A step moves the running statistics once, by the mean of its micro-batches' statistics. */
