@@ -39,7 +39,7 @@ export async function composeEncoder(context: CompositionContext<EncoderConfig>)
 }
 
 function loaderOf(
-  { vocabulary, computeThreads, decodeThreads, device }: EncoderConfig,
+  { vocabulary, computeThreads, decodeThreads, device, precision }: EncoderConfig,
   onBatch: ReturnType<typeof observeBatches>,
 ): ModelHostOptions['load'] {
   return ({ absolutePath, ...request }) =>
@@ -49,6 +49,7 @@ function loaderOf(
       vocabularyPath: vocabulary,
       createRuntime: () =>
         createOnnxRuntime({ device, ...(computeThreads === undefined ? {} : { threads: computeThreads }) }),
+      precision,
       decodeThreads,
       onBatch,
     });

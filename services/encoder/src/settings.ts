@@ -1,5 +1,6 @@
 import { MAX_CONTEXT_LENGTH, MIN_CONTEXT_LENGTH } from '@online-cnclip/encoding';
 import { setting } from '@online-cnclip/foundation';
+import { COMPUTE_PRECISIONS } from '@online-cnclip/network';
 import { DEVICES } from '@online-cnclip/runtime';
 import { environmentName, serviceSettings } from '@online-cnclip/service-kit';
 import { z } from 'zod';
@@ -57,6 +58,15 @@ export const encoderSettings = {
       .enum(DEVICES)
       .default('cpu')
       .describe('what the towers are computed on; cuda needs the CUDA files of onnxruntime'),
+  ),
+  precision: setting(
+    environment('PRECISION'),
+    z
+      .enum(COMPUTE_PRECISIONS)
+      .default('fp32')
+      .describe(
+        'amp: matrix products in half precision; fp16: their weights, too; part of the fingerprint of vectors',
+      ),
   ),
   decodeThreads: setting(
     environment('DECODE_THREADS'),

@@ -116,6 +116,8 @@ function stepMessage(event: StepEvent): StepReport {
     dataSeconds: event.dataSeconds,
     etaSeconds: event.etaSeconds,
     replicas: [...(event.replicas ?? [])],
+    lossScale: event.lossScale,
+    skippedSteps: event.skippedSteps === undefined ? undefined : BigInt(event.skippedSteps),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { NamedArrays } from '@online-cnclip/foundation';
-import type { Program, TensorSpec } from '@online-cnclip/tracer';
+import type { Precision, Program, TensorSpec } from '@online-cnclip/tracer';
 import * as tf from '@tensorflow/tfjs-core';
 import type { ModelConfig, VisionConfig } from './config.ts';
 import { parameterSpecs } from './parameters.ts';
@@ -35,11 +35,16 @@ const featuresOf = (features: tf.Tensor) => ({ features, normalized: normalizeRo
  * Image features. Input `images` float32 `[batch, 3, R, R]`; outputs `features` and `normalized`, float32
  * `[batch, embedDim]`. The weights are constants of the program.
  */
-export function imageEncoderProgram(config: ModelConfig, parameters: NamedArrays): Program {
+export function imageEncoderProgram(
+  config: ModelConfig,
+  parameters: NamedArrays,
+  precision: Precision = 'single',
+): Program {
   return {
     name: 'image-encoder',
     inputs: [imagesSpec(config, 'batch')],
     constants: only(parameters, isVision),
+    precision,
     build: (tensors) => featuresOf(encodeImage(config.vision, tensors, at(tensors, 'images'))),
   };
 }
@@ -48,11 +53,16 @@ export function imageEncoderProgram(config: ModelConfig, parameters: NamedArrays
  * Text features. Input `input_ids` int32 `[batch, length]`, zero-padded; outputs `features` and `normalized`, float32
  * `[batch, embedDim]`. The weights are constants of the program.
  */
-export function textEncoderProgram(config: ModelConfig, parameters: NamedArrays): Program {
+export function textEncoderProgram(
+  config: ModelConfig,
+  parameters: NamedArrays,
+  precision: Precision = 'single',
+): Program {
   return {
     name: 'text-encoder',
     inputs: [{ name: 'input_ids', dtype: 'int32', shape: ['batch', 'length'] }],
     constants: only(parameters, isText),
+    precision,
     build: (tensors) => featuresOf(textTransformer(config.text, tensors, at(tensors, 'input_ids'))),
   };
 }

@@ -24,6 +24,7 @@ export {
   trainableNames,
   updateName,
 } from './gradient-program.ts';
+export { COMPUTE_PRECISIONS, type ComputePrecision, isHalfWeight } from './half-weights.ts';
 export { contrastiveLoss, diagonalAccuracy, type LossKind } from './loss.ts';
 export {
   adamWProgram,

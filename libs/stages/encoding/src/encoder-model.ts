@@ -1,5 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { InvalidInputError, type NdArray, throwIfAborted } from '@online-cnclip/foundation';
+import type { ComputePrecision } from '@online-cnclip/network';
 import type { ImageTower } from './image-tower.ts';
 import { MAX_CONTEXT_LENGTH, MAX_TEXT_LENGTH, MIN_CONTEXT_LENGTH, TOKENIZE_SLICE } from './limits.ts';
 import type { Outcome } from './outcome.ts';
@@ -22,6 +23,8 @@ export interface ModelDescription {
   readonly imageResolution: number;
   /** Scale from a cosine to a logit, already exponentiated. */
   readonly logitScale: number;
+  /** What its matrix products are computed in. */
+  readonly precision: ComputePrecision;
 }
 
 /** The part of a tokenizer that the model needs. */

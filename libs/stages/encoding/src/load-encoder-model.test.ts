@@ -75,6 +75,43 @@ test('the golden checkpoint gives torch’s features, encodes image files, and f
   assert.equal(count.open, 0);
 });
 
+/** 2^-11 of a rounding, a few of which meet in a feature of unit length. */
+const HALF_TOLERANCE = 5e-3;
+
+test('half precision gives the same features, to its roundings, and says so in the fingerprint', async () => {
+  const { createRuntime } = countedRuntimes();
+  const picture = await readFile(join(GOLDENS, 'augmentation/source.png'));
+  const vectors = new Map<string, Float32Array[]>();
+  const fingerprints = new Set<string>();
+  for (const precision of [undefined, 'fp32', 'amp', 'fp16'] as const) {
+    const model = await loadEncoderModel({
+      ...(await goldenOptions('checkpoint.pt')),
+      createRuntime,
+      precision,
+    });
+    await model.verify();
+    const outcomes = [...(await model.encodeTexts([''])), ...(await model.encodeImages([picture]))];
+    vectors.set(
+      precision ?? 'fp32',
+      outcomes.flatMap((outcome) => (outcome.ok ? [outcome.value] : [])),
+    );
+    assert.equal(model.description.precision, precision ?? 'fp32');
+    fingerprints.add(model.description.fingerprint);
+    await model.dispose();
+  }
+  assert.equal(fingerprints.size, 3, 'one per precision; fp32 is the default');
+  const [exact, amp, fp16] = ['fp32', 'amp', 'fp16'].map((name) => vectors.get(name)?.map((row) => [...row]));
+  const difference = (a?: number[][], b?: number[][]) =>
+    Math.max(...(a ?? []).flatMap((row, i) => row.map((value, k) => Math.abs(value - (b?.[i]?.[k] ?? 9)))));
+  assert.equal(exact?.length, 2);
+  for (const half of [amp, fp16]) {
+    assert.ok(difference(exact, half) < HALF_TOLERANCE, `off by ${difference(exact, half)}`);
+    assert.ok(difference(exact, half) > 1e-6, 'it is no other arithmetic than fp32');
+  }
+  // Weights in single precision are rounded where they are multiplied: for the towers it comes to the same.
+  assert.ok(difference(amp, fp16) < HALF_TOLERANCE);
+});
+
 test('the fingerprint tells weights apart, not files', async () => {
   const { createRuntime } = countedRuntimes();
   const fingerprints: string[] = [];

@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { loadParameters } from '@online-cnclip/checkpoint';
-import { type NamedArrays, requireFloat32 } from '@online-cnclip/foundation';
+import { float32, type NamedArrays, requireFloat32 } from '@online-cnclip/foundation';
 import {
+  type ComputePrecision,
   imageEncoderProgram,
+  isHalfWeight,
   type ModelConfig,
   parameterSpecs,
   resolveModelConfig,
@@ -33,6 +35,8 @@ export interface LoadEncoderModelOptions {
   readonly contextLength: number;
   /** Default: the vocabulary of BERT-base-Chinese. */
   readonly vocabularyPath?: string | undefined;
+  /** What matrix products are computed in, and so part of the fingerprint (default: `fp32`). */
+  readonly precision?: ComputePrecision | undefined;
   /**
    * Called once per tower, which owns what it gets: towers compute side by side, and a model that is being prepared
    * does not stand in the way of one that serves.
@@ -46,11 +50,8 @@ export interface LoadEncoderModelOptions {
 /** Decoding an image takes a small part of what the smallest published tower takes: more threads would idle. */
 const MAX_DECODE_THREADS = 4;
 
-/** Part of the fingerprint: everything computes in float32, whatever precision the checkpoint was stored in. */
-const COMPUTING = {
-  precision: 'fp32',
-  preprocessing: JSON.stringify({ resize: 'pillow-bicubic', mean: CLIP_MEAN, std: CLIP_STD }),
-};
+/** Part of the fingerprint. */
+const PREPROCESSING = JSON.stringify({ resize: 'pillow-bicubic', mean: CLIP_MEAN, std: CLIP_STD });
 
 /** A ResNet has no patches; it computes about as much per image as a ViT with these. */
 const RESNET_PATCH_SIZE = 16;
@@ -67,11 +68,18 @@ export async function loadEncoderModel(options: LoadEncoderModelOptions): Promis
   const { parameters } = await loadParameters(options.path, parameterSpecs(config));
   const vocabularyPath = options.vocabularyPath ?? DEFAULT_VOCABULARY_PATH;
   const tokenizer = loadTokenizer(vocabularyPath);
-  const constants = { ...COMPUTING, vocabulary: await readFile(vocabularyPath, 'utf8') };
+  const { precision = 'fp32' } = options;
+  const constants = {
+    precision,
+    preprocessing: PREPROCESSING,
+    vocabulary: await readFile(vocabularyPath, 'utf8'),
+  };
   const fingerprint = await computeFingerprint({ parameters, constants });
+  const weights = precision === 'fp16' ? withHalfWeights(parameters) : parameters;
+  const products = precision === 'fp32' ? 'single' : 'half';
   const [text, image] = await prepareTowers(options.createRuntime, [
-    textEncoderProgram(config, parameters),
-    imageEncoderProgram(config, parameters),
+    textEncoderProgram(config, weights, products),
+    imageEncoderProgram(config, weights, products),
   ]);
   const { imageResolution } = config.vision;
   return new EncoderModel({
@@ -87,6 +95,16 @@ export async function loadEncoderModel(options: LoadEncoderModelOptions): Promis
     }),
   });
 }
+
+/** As training with `fp16` leaves them. */
+const withHalfWeights = (parameters: NamedArrays): NamedArrays =>
+  new Map(
+    [...parameters].map(([name, array]) => {
+      if (!isHalfWeight(name)) return [name, array];
+      const { shape, data } = requireFloat32(parameters, name);
+      return [name, float32(shape, data.map(Math.f16round))];
+    }),
+  );
 
 function describe(
   options: LoadEncoderModelOptions,
@@ -104,6 +122,7 @@ function describe(
     vocabularySize: text.vocabularySize,
     imageResolution: vision.imageResolution,
     logitScale: Math.exp(requireFloat32(parameters, 'logit_scale').data[0] as number),
+    precision: options.precision ?? 'fp32',
   };
 }
 

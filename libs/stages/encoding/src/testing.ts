@@ -116,6 +116,7 @@ export function createFakeModel(
       vocabularySize: 65_536,
       imageResolution: FAKE_RESOLUTION,
       logitScale: 14.3,
+      precision: 'fp32',
       ...options.description,
     },
     tokenizer: fakeTokenizer,

@@ -1,4 +1,5 @@
 import { InvalidInputError } from '@online-cnclip/foundation';
+import { COMPUTE_PRECISIONS } from '@online-cnclip/network';
 import { z } from 'zod';
 import { onlineOptionSchemas, requireImages } from './online/online-options.ts';
 import {
@@ -71,7 +72,7 @@ export const trainingOptionSchemas = {
   resetOptimizer: flag().describe('on resume: start with a fresh optimizer'),
   resetDataOffset: flag().describe('on resume: start at the first step of the first epoch'),
   precision: z
-    .enum(['amp', 'fp16', 'fp32'])
+    .enum(COMPUTE_PRECISIONS)
     .default('fp32')
     .describe('amp: matrix products in half precision; fp16: their weights, too'),
   visionModel: z.string().default('ViT-B-16').describe('preset of the image tower'),

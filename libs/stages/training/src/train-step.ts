@@ -1,6 +1,6 @@
 import type { Collectives } from '@online-cnclip/collectives';
 import type { NamedArrays, NdArray } from '@online-cnclip/foundation';
-import type { ModelConfig } from '@online-cnclip/network';
+import type { ComputePrecision, ModelConfig } from '@online-cnclip/network';
 import type { Runtime } from '@online-cnclip/runtime';
 
 /** `dsl`: the dual softmax loss of the research code. `clip`: symmetric InfoNCE. */
@@ -83,11 +83,8 @@ export interface TrainStepResult {
   readonly lossScale?: LossScaleState;
 }
 
-/**
- * `fp32`: all in single precision. `amp`: matrix products in half precision, with the loss scaled so that gradients stay in its
- * range; weights in single. `fp16`: the same, and the weights of matrix products rounded to half precision, too.
- */
-export type TrainingPrecision = 'fp32' | 'amp' | 'fp16';
+/** In half precision the loss is scaled, so that gradients stay in its range. */
+export type TrainingPrecision = ComputePrecision;
 
 /** Of dynamic loss scaling. */
 export interface LossScaleState {

@@ -1,5 +1,6 @@
 import { loadEncoderModel } from '@online-cnclip/encoding';
 import { InvalidInputError } from '@online-cnclip/foundation';
+import { COMPUTE_PRECISIONS, type ComputePrecision } from '@online-cnclip/network';
 import { createOnnxRuntime, type Device } from '@online-cnclip/runtime';
 import { MAX_CONTEXT_LENGTH } from '@online-cnclip/tokenizer';
 import { type Command, Option } from 'commander';
@@ -16,6 +17,7 @@ interface Given extends EncodeOptions {
   readonly debug?: boolean;
   readonly threads?: number;
   readonly device: Device;
+  readonly precision: ComputePrecision;
 }
 
 /** Chinese-CLIP's own default. */
@@ -45,8 +47,8 @@ export function configure(command: Command, context: CliContext): void {
   command
     .requiredOption('--resume <path>', 'checkpoint of the model')
     .addOption(
-      new Option('--precision <name>', 'floating point precision of the computation')
-        .choices(['fp32'])
+      new Option('--precision <name>', 'amp: matrix products in half precision; fp16: their weights, too')
+        .choices(COMPUTE_PRECISIONS)
         .default('fp32'),
     )
     .option('--vision-model <name>', 'preset of the image tower', 'ViT-B-16')
@@ -64,13 +66,14 @@ async function encode(given: Given, context: CliContext): Promise<void> {
     throw new InvalidInputError('nothing to do: give one of them or both', {
       place: '--extract-image-feats, --extract-text-feats',
     });
-  const { threads, device, resume, visionModel, textModel, contextLength } = given;
+  const { threads, device, resume, visionModel, textModel, contextLength, precision } = given;
   const signal = context.stopSignal();
   const model = await loadEncoderModel({
     path: resume,
     visionModel,
     textModel,
     contextLength,
+    precision,
     createRuntime: () => createOnnxRuntime({ device, ...(threads === undefined ? {} : { threads }) }),
   });
   try {

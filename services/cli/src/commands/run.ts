@@ -12,6 +12,7 @@ import type { Command } from 'commander';
 import type { CliContext } from '../context.ts';
 import { gateText, onlineLines, onlineStepText } from '../online-report.ts';
 import type { ProgressTask } from '../progress.ts';
+import { replicaRates, StragglerReport } from '../replica-report.ts';
 import { addressOption, withClient } from '../services.ts';
 
 interface Options {
@@ -82,6 +83,7 @@ const stateName = (state: RunState): string =>
 /** A run on the terminal: a bar of its steps, and a line for all else that happens. */
 class RunView {
   readonly #context: CliContext;
+  readonly #stragglers = new StragglerReport();
   #task: ProgressTask | undefined;
   /** As it was told last. */
   run: Run | undefined;
@@ -95,6 +97,8 @@ class RunView {
     if (event?.$case === 'step') {
       this.#task ??= progress.start('steps', Number(event.value.totalSteps));
       this.#task.update(Number(event.value.step), stepText(event.value), event.value.etaSeconds);
+      const stragglers = this.#stragglers.of(event.value.replicas);
+      if (stragglers !== undefined) progress.note(stragglers);
       return;
     }
     if (event?.$case === 'onlineStep') {
@@ -119,8 +123,11 @@ class RunView {
   }
 }
 
-const stepText = ({ loss, pairsPerSecond }: StepReport): string =>
-  `loss ${loss.toFixed(4)}, ${pairsPerSecond.toFixed(1)} pairs/s`;
+function stepText({ loss, pairsPerSecond, replicas, lossScale, skippedSteps }: StepReport): string {
+  const half = lossScale === undefined ? '' : `, loss scale ${lossScale}, ${skippedSteps ?? 0} steps skipped`;
+  const each = replicaRates(replicas);
+  return `loss ${loss.toFixed(4)}, ${pairsPerSecond.toFixed(1)} pairs/s${half}${each && `, ${each}`}`;
+}
 
 function validationText({ step, loss, recall }: ValidationReport): string {
   const recalls = recall

@@ -73,6 +73,7 @@ export class FakeServices {
           contextLength: 24,
           imageResolution: 48,
           logitScale: 14,
+          precision: 'fp32',
           loadTime: new Date(),
         };
         return { model, limits: undefined };

@@ -31,7 +31,10 @@ export interface Model {
   visionModel: string;
   /** Preset of the text tower, for example "RoBERTa-wwm-ext-base-chinese". */
   textModel: string;
-  /** SHA-256 of the parameters, in lower-case hexadecimal: vectors are comparable when it is equal. */
+  /**
+   * SHA-256 of all that a vector depends on (parameters, vocabulary, preprocessing, precision), in lower-case hexadecimal:
+   * vectors are comparable when it is equal.
+   */
   fingerprint: string;
   /** Numbers per vector. */
   embeddingDimension: number;
@@ -42,7 +45,11 @@ export interface Model {
   /** Scale that a cosine is multiplied by to give a logit (already exponentiated). */
   logitScale: number;
   /** When the service began to serve it. */
-  loadTime: Date | undefined;
+  loadTime:
+    | Date
+    | undefined;
+  /** What its matrix products are computed in: "fp32", "amp" (half precision) or "fp16" (their weights, too). */
+  precision: string;
 }
 
 /**
@@ -202,6 +209,7 @@ function createBaseModel(): Model {
     imageResolution: 0,
     logitScale: 0,
     loadTime: undefined,
+    precision: "",
   };
 }
 
@@ -233,6 +241,9 @@ export const Model: MessageFns<Model> = {
     }
     if (message.loadTime !== undefined) {
       Timestamp.encode(toTimestamp(message.loadTime), writer.uint32(74).fork()).join();
+    }
+    if (message.precision !== "") {
+      writer.uint32(82).string(message.precision);
     }
     return writer;
   },
@@ -322,6 +333,14 @@ export const Model: MessageFns<Model> = {
             message.loadTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.precision = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -377,6 +396,7 @@ export const Model: MessageFns<Model> = {
         : isSet(object.load_time)
         ? fromJsonTimestamp(object.load_time)
         : undefined,
+      precision: isSet(object.precision) ? globalThis.String(object.precision) : "",
     };
   },
 
@@ -409,6 +429,9 @@ export const Model: MessageFns<Model> = {
     if (message.loadTime !== undefined) {
       obj.loadTime = message.loadTime.toISOString();
     }
+    if (message.precision !== "") {
+      obj.precision = message.precision;
+    }
     return obj;
   },
 
@@ -426,6 +449,7 @@ export const Model: MessageFns<Model> = {
     message.imageResolution = object.imageResolution ?? 0;
     message.logitScale = object.logitScale ?? 0;
     message.loadTime = object.loadTime ?? undefined;
+    message.precision = object.precision ?? "";
     return message;
   },
 };

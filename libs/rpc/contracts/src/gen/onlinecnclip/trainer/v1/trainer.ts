@@ -1037,6 +1037,12 @@ export interface StepReport {
   etaSeconds: number;
   /** Where each replica's time went, by rank; empty where there is one replica. */
   replicas: ReplicaPace[];
+  /** What the loss was multiplied by; set in half precision only. */
+  lossScale?:
+    | number
+    | undefined;
+  /** Steps left out so far because their gradients overflowed; set in half precision only. */
+  skippedSteps?: bigint | undefined;
 }
 
 /** Where a replica's time went, of a step: means since the last report. The one that is busy longest holds up all. */
@@ -4857,6 +4863,8 @@ function createBaseStepReport(): StepReport {
     dataSeconds: 0,
     etaSeconds: 0,
     replicas: [],
+    lossScale: undefined,
+    skippedSteps: undefined,
   };
 }
 
@@ -4906,6 +4914,15 @@ export const StepReport: MessageFns<StepReport> = {
     }
     for (const v of message.replicas) {
       ReplicaPace.encode(v!, writer.uint32(106).fork()).join();
+    }
+    if (message.lossScale !== undefined) {
+      writer.uint32(113).double(message.lossScale);
+    }
+    if (message.skippedSteps !== undefined) {
+      if (BigInt.asIntN(64, message.skippedSteps) !== message.skippedSteps) {
+        throw new globalThis.Error("value provided for field message.skippedSteps of type int64 too large");
+      }
+      writer.uint32(120).int64(message.skippedSteps);
     }
     return writer;
   },
@@ -5027,6 +5044,22 @@ export const StepReport: MessageFns<StepReport> = {
             message.replicas.push(ReplicaPace.decode(reader, reader.uint32()));
             continue;
           }
+          case 14: {
+            if (tag !== 113) {
+              break;
+            }
+
+            message.lossScale = reader.double();
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.skippedSteps = reader.int64() as bigint;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -5092,6 +5125,16 @@ export const StepReport: MessageFns<StepReport> = {
       replicas: globalThis.Array.isArray(object?.replicas)
         ? object.replicas.map((e: any) => ReplicaPace.fromJSON(e))
         : [],
+      lossScale: isSet(object.lossScale)
+        ? globalThis.Number(object.lossScale)
+        : isSet(object.loss_scale)
+        ? globalThis.Number(object.loss_scale)
+        : undefined,
+      skippedSteps: isSet(object.skippedSteps)
+        ? BigInt(object.skippedSteps)
+        : isSet(object.skipped_steps)
+        ? BigInt(object.skipped_steps)
+        : undefined,
     };
   },
 
@@ -5136,6 +5179,12 @@ export const StepReport: MessageFns<StepReport> = {
     if (message.replicas?.length) {
       obj.replicas = message.replicas.map((e) => ReplicaPace.toJSON(e));
     }
+    if (message.lossScale !== undefined) {
+      obj.lossScale = floatToJson(message.lossScale);
+    }
+    if (message.skippedSteps !== undefined) {
+      obj.skippedSteps = message.skippedSteps.toString();
+    }
     return obj;
   },
 
@@ -5159,6 +5208,10 @@ export const StepReport: MessageFns<StepReport> = {
     message.dataSeconds = object.dataSeconds ?? 0;
     message.etaSeconds = object.etaSeconds ?? 0;
     message.replicas = object.replicas?.map((e) => ReplicaPace.fromPartial(e)) || [];
+    message.lossScale = object.lossScale ?? undefined;
+    message.skippedSteps = (object.skippedSteps !== undefined && object.skippedSteps !== null)
+      ? BigInt(object.skippedSteps)
+      : undefined;
     return message;
   },
 };
