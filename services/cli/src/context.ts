@@ -7,7 +7,7 @@ export interface CliContext {
   /** The research code's DATAPATH, where it is set. */
   readonly dataPath: string | undefined;
   readonly progress: Progress;
-  /** For the browser that may be started, and nothing else. */
+  /** For the browser and the replicas that may be started, and nothing else. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Writes a line of the result, to standard output. */
   print(line: string): void;

@@ -31,7 +31,10 @@ export function configure(command: Command, context: CliContext): void {
     initial: 0,
   });
   countOption(command, '--master-port <port>', 'port of the rendezvous [any free one]', { most: 65_535 });
-  command.option('--gpus', 'give each replica one GPU: CUDA_VISIBLE_DEVICES is its rank');
+  command.option(
+    '--gpus',
+    'give each replica one GPU, by its rank: of those in CUDA_VISIBLE_DEVICES where it is set, else of all',
+  );
   command.action((args: readonly string[], options: Options) => launch(args, options, context));
 }
 
@@ -43,6 +46,7 @@ async function launch(args: readonly string[], options: Options, context: CliCon
     });
   const missing = missingGloo();
   if (nproc > 1 && missing !== undefined) throw new FailedPreconditionError(missing);
+  const gpuOf = gpus ? gpusByRank(nproc, context.environment['CUDA_VISIBLE_DEVICES']) : undefined;
   const port = masterPort ?? (await freePort());
   const signal = context.stopSignal();
   const processes = new ReplicaProcesses({
@@ -58,11 +62,23 @@ async function launch(args: readonly string[], options: Options, context: CliCon
         LOCAL_WORLD_SIZE: String(nproc),
         MASTER_ADDR: '127.0.0.1',
         MASTER_PORT: String(port),
-        ...(gpus && { CUDA_VISIBLE_DEVICES: String(rank) }),
+        ...(gpuOf && { CUDA_VISIBLE_DEVICES: gpuOf(rank) }),
       }),
     print: (line) => context.print(line),
   });
   context.setExitCode(await processes.run());
+}
+
+/** @throws InvalidInputError where fewer GPUs may be seen than there are replicas. */
+function gpusByRank(replicas: number, visible: string | undefined): (rank: number) => string {
+  if (visible === undefined) return String;
+  const gpus = visible.split(',').flatMap((gpu) => gpu.trim() || []);
+  if (gpus.length < replicas)
+    throw new InvalidInputError(
+      `${replicas} replicas need a GPU each, and CUDA_VISIBLE_DEVICES is ${JSON.stringify(visible)}`,
+      { place: '--gpus' },
+    );
+  return (rank) => gpus[rank] as string;
 }
 
 /** The machine's cores, shared out; whoever says --threads has decided. */
