@@ -261,7 +261,7 @@ test('metadata and request id go along', async () => {
   assert.deepEqual(metadata.get('x-request-id'), []);
 });
 
-test('nobody there: UNAVAILABLE at once, and when waited for', async () => {
+test('nobody there: UNAVAILABLE, and when waited for', async () => {
   const nobody = createEncoderClient('127.0.0.1:1');
   await assert.rejects(nobody.encodeText(ask('0')), UnavailableError);
   await assert.rejects(nobody.waitUntilConnected(50), /127\.0\.0\.1:1: no connection within 50 ms/);

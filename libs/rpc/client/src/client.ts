@@ -11,13 +11,21 @@ import {
 import { InvalidInputError, UnavailableError } from '@online-cnclip/foundation';
 import type { CallOptions } from './call-options.ts';
 import { callMany, callOnce } from './calls.ts';
+import { serviceConfigOf } from './retries.ts';
 import { tracedCall, tracedStream } from './tracing.ts';
 
 /** Deadline of a call with one response, where nothing else is said. Streams have none by default. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
 
-/** Calls take turns over all addresses of a name (a headless Service of Kubernetes), instead of all going to the first. */
-const SPREAD_CALLS = JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] });
+/** A service that comes back is found again soon, however long it was away; grpc-js's own are 1 s and 2 minutes. */
+const RECONNECT_BACKOFF_MS = { initial: 200, max: 10_000 };
+
+/**
+ * Requests kept to be sent again, of one call and of a client: a few dozen photos. A call with more is not tried again, as
+ * it costs more than it is worth and may be refused for its very size. It is also what a stream sends before it waits for
+ * its service to take it.
+ */
+const RETRY_BUFFER_BYTES = { call: 4 * 1024 * 1024, client: 64 * 1024 * 1024 };
 
 /** A method as the caller sees it: a promise for one response, an async iterable for many. */
 export type ClientMethod<M extends MethodShape> = (
@@ -39,6 +47,11 @@ export interface ClientOptions<D extends ServiceShape = ServiceShape> {
   readonly timeoutMs?: number;
   /** Deadlines of single methods; Infinity for none. */
   readonly methodTimeoutsMs?: { readonly [Name in keyof D]?: number };
+  /**
+   * Methods whose calls may be done twice (reads, pure computing): they are tried again, within a budget, when the service
+   * is away or full. None by default.
+   */
+  readonly safeMethods?: readonly (keyof D)[];
   readonly maxMessageBytes?: number;
   /** Plain text by default. */
   readonly credentials?: ChannelCredentials;
@@ -56,7 +69,7 @@ export function createServiceClient<D extends ServiceShape>(
   address: string,
   options: ClientOptions<D> = {},
 ): ServiceClient<D> {
-  const channel = openChannel(address, options);
+  const channel = openChannel(address, options, serviceConfigOf(definition, options.safeMethods ?? []));
   const methods = Object.entries(definition).map(([name, method]) => {
     const single = method.responseStream
       ? Number.POSITIVE_INFINITY
@@ -77,7 +90,11 @@ export function createServiceClient<D extends ServiceShape>(
   } as ServiceClient<D>;
 }
 
-function openChannel(address: string, options: ClientOptions): Client {
+function openChannel(
+  address: string,
+  options: Pick<ClientOptions, 'maxMessageBytes' | 'credentials'>,
+  serviceConfig: string,
+): Client {
   const maxMessageBytes = options.maxMessageBytes ?? DEFAULT_MAX_MESSAGE_BYTES;
   try {
     return new Client(address, options.credentials ?? credentials.createInsecure(), {
@@ -85,7 +102,11 @@ function openChannel(address: string, options: ClientOptions): Client {
       'grpc.max_send_message_length': maxMessageBytes,
       'grpc.keepalive_time_ms': KEEPALIVE_TIME_MS,
       'grpc.keepalive_timeout_ms': KEEPALIVE_TIMEOUT_MS,
-      'grpc.service_config': SPREAD_CALLS,
+      'grpc.initial_reconnect_backoff_ms': RECONNECT_BACKOFF_MS.initial,
+      'grpc.max_reconnect_backoff_ms': RECONNECT_BACKOFF_MS.max,
+      'grpc.per_rpc_retry_buffer_size': RETRY_BUFFER_BYTES.call,
+      'grpc.retry_buffer_size': RETRY_BUFFER_BYTES.client,
+      'grpc.service_config': serviceConfig,
     });
   } catch (cause) {
     throw new InvalidInputError('is not host:port, for example 127.0.0.1:50051', { place: address, cause });

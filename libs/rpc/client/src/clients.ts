@@ -24,12 +24,27 @@ const ENSEMBLE_TIMEOUT_MS = 10 * 60_000;
 /** A drain waits for queries that are seconds apart. */
 const DRAIN_TIMEOUT_MS = Number.POSITIVE_INFINITY;
 
+/**
+ * Reads and pure computing. Not those that make, change or end something, whose second time may find the first; nor
+ * streams of requests, which cannot be sent again.
+ */
+const SAFE_METHODS = {
+  crawler: ['watchSession', 'listSessions', 'checkBrowser', 'getImages', 'listFailures'],
+  encoder: ['getModel', 'tokenize', 'encodeText', 'encodeImage'],
+  ranker: ['getIndex', 'listIndexes', 'search', 'ensemble', 'evaluate'],
+  trainer: ['watchRun', 'getRun', 'listRuns', 'listCheckpoints'],
+} as const;
+
 export function createCrawlerClient(
   address: string,
   options: ClientOptions<typeof CrawlerServiceService> = {},
 ): CrawlerClient {
   const methodTimeoutsMs = { drain: DRAIN_TIMEOUT_MS, ...options.methodTimeoutsMs };
-  return createServiceClient(CrawlerServiceService, address, { ...options, methodTimeoutsMs });
+  return createServiceClient(CrawlerServiceService, address, {
+    safeMethods: SAFE_METHODS.crawler,
+    ...options,
+    methodTimeoutsMs,
+  });
 }
 
 export function createEncoderClient(
@@ -37,7 +52,11 @@ export function createEncoderClient(
   options: ClientOptions<typeof EncoderServiceService> = {},
 ): EncoderClient {
   const methodTimeoutsMs = { loadModel: LOAD_MODEL_TIMEOUT_MS, ...options.methodTimeoutsMs };
-  return createServiceClient(EncoderServiceService, address, { ...options, methodTimeoutsMs });
+  return createServiceClient(EncoderServiceService, address, {
+    safeMethods: SAFE_METHODS.encoder,
+    ...options,
+    methodTimeoutsMs,
+  });
 }
 
 export function createRankerClient(
@@ -46,7 +65,11 @@ export function createRankerClient(
 ): RankerClient {
   const slow = { upsertItems: UPSERT_TIMEOUT_MS, ensemble: ENSEMBLE_TIMEOUT_MS };
   const methodTimeoutsMs = { ...slow, ...options.methodTimeoutsMs };
-  return createServiceClient(RankerServiceService, address, { ...options, methodTimeoutsMs });
+  return createServiceClient(RankerServiceService, address, {
+    safeMethods: SAFE_METHODS.ranker,
+    ...options,
+    methodTimeoutsMs,
+  });
 }
 
 export function createTrainerClient(
@@ -58,5 +81,9 @@ export function createTrainerClient(
     rollBackModel: LOAD_MODEL_TIMEOUT_MS,
     ...options.methodTimeoutsMs,
   };
-  return createServiceClient(TrainerServiceService, address, { ...options, methodTimeoutsMs });
+  return createServiceClient(TrainerServiceService, address, {
+    safeMethods: SAFE_METHODS.trainer,
+    ...options,
+    methodTimeoutsMs,
+  });
 }

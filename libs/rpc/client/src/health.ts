@@ -30,7 +30,10 @@ export interface HealthClient {
   close(): void;
 }
 
-export function createHealthClient(address: string, options: ClientOptions = {}): HealthClient {
+export function createHealthClient(
+  address: string,
+  options: Omit<ClientOptions, 'safeMethods' | 'methodTimeoutsMs'> = {},
+): HealthClient {
   const client = createServiceClient(HealthDefinition, address, { timeoutMs: HEALTH_TIMEOUT_MS, ...options });
   return {
     isServing: async (callOptions) => (await client.check({}, callOptions)).serving,

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { type TestContext, test } from 'node:test';
-import { Metadata } from '@grpc/grpc-js';
+import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import { createEncoderClient } from '@online-cnclip/client';
 import {
   EncodeRequest,
@@ -82,6 +82,10 @@ function heldTexts(limits: { maxRunning: number; maxWaiting: number }) {
 
 const texts = (...all: string[]) => EncodeTextRequest.fromPartial({ texts: all });
 
+/** What the service says of another try. */
+const retryAdviceOf = ({ cause }: Error): unknown =>
+  (cause as ServiceError).metadata.get('grpc-retry-pushback-ms')[0];
+
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 1));
 }
@@ -94,6 +98,7 @@ test('what does not fit is refused before its handler; other budgets go on; metr
   await assert.rejects(client.encodeText(texts('f')), (error) => {
     assert.ok(error instanceof ResourceExhaustedError);
     assert.match(error.message, /4 of 4 texts wait in the queue of texts, 4 of them of this client/);
+    assert.ok(Number(retryAdviceOf(error)) > 0);
     return true;
   });
   await client.tokenize(TokenizeRequest.fromPartial({ texts: ['a'] }));
@@ -103,12 +108,28 @@ test('what does not fit is refused before its handler; other budgets go on; metr
   assert.match(full, /onlinecnclip_rpc_queued_calls\{budget="texts",.*\} 4\n/);
   assert.match(
     full,
-    /onlinecnclip_rpc_admission_refusals_total\{budget="texts",reason="queue-full",.*\} 1\n/,
+    /onlinecnclip_rpc_admission_refusals_total\{budget="texts",reason="queue-full",.*\} [1-9]/,
   );
   await endAll();
   await Promise.all(accepted);
   assert.deepEqual(seen, ['a', 'b', 'c', 'd', 'e']);
   assert.match(await service.telemetry.registry.metrics(), /admitted_cost\{budget="requests",.*\} 0\n/);
+});
+
+test('a limit that stays is not worth another try, and the caller is told so', async (t) => {
+  let calls = 0;
+  const { client } = await serve(t, {
+    tokenize: async () => {
+      calls++;
+      throw new ResourceExhaustedError('the batch is too large');
+    },
+  });
+  await assert.rejects(client.tokenize(TokenizeRequest.fromPartial({})), (error) => {
+    assert.ok(error instanceof ResourceExhaustedError);
+    assert.equal(retryAdviceOf(error), '-1');
+    return true;
+  });
+  assert.equal(calls, 1);
 });
 
 test('calls that wait leave when they are cancelled or late, and never reach their handler', async (t) => {

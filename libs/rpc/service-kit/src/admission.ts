@@ -4,9 +4,10 @@ import {
   type RequestOf,
   type ServiceShape,
 } from '@online-cnclip/contracts';
-import { ResourceExhaustedError, throwIfAborted } from '@online-cnclip/foundation';
+import { throwIfAborted } from '@online-cnclip/foundation';
 import type { Counter } from 'prom-client';
 import { Budget, type BudgetLimits } from './budget.ts';
+import { BusyError } from './busy-error.ts';
 import type { CallContext } from './call-context.ts';
 import type { Implementation } from './handlers.ts';
 import { encodedBytes } from './messages.ts';
@@ -53,6 +54,9 @@ const MIN_CALL_BYTES = 4_096;
 /** Streams of requests that are open at a time. Each holds one message that waits, and what its handler lets it hold. */
 export const MAX_REQUEST_STREAMS = 256;
 
+/** Streams last. */
+const STREAM_RETRY_MS = 1_000;
+
 /** Lets calls in by what they cost, before anything is done for them. */
 export class Admission {
   readonly #defaultRule: CostRule<unknown>;
@@ -73,7 +77,7 @@ export class Admission {
     this.#observeBudgets(telemetry);
   }
 
-  /** Runs a call with one request when its turn has come. @throws ResourceExhaustedError at once when it may not wait. */
+  /** Runs a call with one request when its turn has come. @throws BusyError at once when it may not wait. */
   async run<T>(
     method: MethodShape,
     request: unknown,
@@ -91,12 +95,13 @@ export class Admission {
     }
   }
 
-  /** Admits the messages of one stream, one after the other. @throws ResourceExhaustedError when too many are open. */
+  /** Admits the messages of one stream, one after the other. @throws BusyError when too many are open. */
   openStream(method: MethodShape, context: CallContext): MessageAdmission {
     if (this.#streams >= MAX_REQUEST_STREAMS) {
       this.#refused.inc({ budget: 'streams', reason: 'too-many-streams' });
-      throw new ResourceExhaustedError(
+      throw new BusyError(
         `${this.#streams} streams of requests are open, the most of this service: retry later`,
+        STREAM_RETRY_MS,
       );
     }
     this.#streams++;

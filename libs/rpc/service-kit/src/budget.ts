@@ -1,4 +1,5 @@
-import { abortError, ResourceExhaustedError, throwIfAborted } from '@online-cnclip/foundation';
+import { abortError, throwIfAborted } from '@online-cnclip/foundation';
+import { BusyError } from './busy-error.ts';
 import { Throughput } from './throughput.ts';
 
 /**
@@ -88,7 +89,7 @@ export class Budget {
    *
    * @returns undefined when it may begin at once; else a promise of its turn, which rejects with the signal's reason (and
    *   then there is nothing to give back).
-   * @throws ResourceExhaustedError when it may not even wait; the signal's reason.
+   * @throws BusyError when it may not even wait; the signal's reason.
    */
   enter(entrant: Entrant): Promise<void> | undefined {
     throwIfAborted(entrant.signal);
@@ -141,7 +142,8 @@ export class Budget {
 
   #refuse(reason: Refusal, state: string): never {
     this.#observer?.refused(reason);
-    throw new ResourceExhaustedError(`${state}: retry later`);
+    // By then half of what waits is worked off.
+    throw new BusyError(`${state}: retry later`, this.#throughput.timeMs(this.#waiting) / 2);
   }
 
   #wait({ client, cost, signal }: Entrant): Promise<void> {

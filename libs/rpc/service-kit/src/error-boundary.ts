@@ -3,10 +3,15 @@ import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { ITEM_OK, STATUS_OF_KIND } from '@online-cnclip/contracts';
 import type { ItemStatus } from '@online-cnclip/contracts/common/v1';
 import { ApplicationError, abortError, type Logger } from '@online-cnclip/foundation';
+import { BusyError } from './busy-error.ts';
 import type { CallContext } from './call-context.ts';
 
 /** Trailer that holds the id under which the cause of an INTERNAL error was logged. */
 export const ERROR_ID_KEY = 'error-id';
+
+/** Trailer that gRPC's retry policy obeys (gRFC A6): milliseconds until the next try, or a negative number for none. */
+const RETRY_PUSHBACK_KEY = 'grpc-retry-pushback-ms';
+const NO_RETRY = '-1';
 
 /** A status travels in HTTP/2 headers, percent-encoded (9 bytes per Chinese character), and peers cap those at 8 KiB. */
 const MAX_DETAILS_LENGTH = 700;
@@ -23,7 +28,7 @@ export function statusOfError(error: unknown, context: CallContext): CallStatus 
   if (known) {
     if (known.kind === 'data-loss') context.logger.error({ err: known }, 'damaged data');
     else context.logger.debug({ err: known }, 'call failed');
-    return callStatus(STATUS_OF_KIND[known.kind], known.message);
+    return callStatus(STATUS_OF_KIND[known.kind], known.message, retryAdvice(known));
   }
   const errorId = logDefect(error, context.logger);
   const metadata = new Metadata();
@@ -37,6 +42,14 @@ export function itemStatus(error: unknown, context: CallContext): ItemStatus {
   if (error instanceof ApplicationError)
     return { code: STATUS_OF_KIND[error.kind], message: fitDetails(error.message) };
   return { code: status.INTERNAL, message: internalText(logDefect(error, context.logger)) };
+}
+
+/** Only what is full for the moment is worth another try; a limit of a message or a batch stays as it is. */
+function retryAdvice(error: ApplicationError): Metadata {
+  const metadata = new Metadata();
+  if (error instanceof BusyError) metadata.set(RETRY_PUSHBACK_KEY, String(error.retryAfterMs));
+  else if (error.kind === 'resource-exhausted') metadata.set(RETRY_PUSHBACK_KEY, NO_RETRY);
+  return metadata;
 }
 
 /** An error thrown because the call was aborted (an AbortError of Node's own, say) is the abortion itself. */
