@@ -8,8 +8,9 @@ import { createProgress } from './progress.ts';
 import { replicaEnvironmentOf } from './replicas.ts';
 import { describeFailure } from './report-error.ts';
 import { listenForStop } from './stop-signal.ts';
+import { runTraced } from './trace.ts';
 
-const { DATAPATH, DEBUG } = process.env;
+const { DATAPATH, DEBUG, OTEL_EXPORTER_OTLP_ENDPOINT } = process.env;
 let stop: AbortSignal | undefined;
 let exitCode: number = EXIT.ok;
 
@@ -48,7 +49,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 const [first = '', ...others] = process.argv.slice(2);
 try {
   const program = await createProgram(context, first);
-  await program.parseAsync([first, ...others.map(withDashes)].filter(Boolean), { from: 'user' });
+  const args = [first, ...others.map(withDashes)].filter(Boolean);
+  await runTraced(program, args, OTEL_EXPORTER_OTLP_ENDPOINT);
   process.exitCode = stop?.aborted ? EXIT.interrupted : exitCode;
 } catch (error) {
   const failure = describeFailure(error, Boolean(DEBUG));

@@ -18,7 +18,7 @@ import { searchRoutes } from './routes/search.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { trainingRoutes } from './routes/training.ts';
 import { RunFeeds } from './runs/run-feeds.ts';
-import { observeRequests } from './telemetry.ts';
+import { observeRequests, traceRequests } from './telemetry.ts';
 
 /** JSON that a form sends: two thousand queries of 256 characters fit. */
 const MAX_BODY_BYTES = 2 * 1024 * 1024;
@@ -103,6 +103,7 @@ async function createApp(
   );
   guardRequests(app, allowedHosts);
   observeRequests(telemetry, app, streams);
+  traceRequests(app);
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: CONTENT_SECURITY_POLICY },
     // Loopback speaks plain HTTP; whatever ends TLS in front says this itself.

@@ -1,5 +1,5 @@
-import type { Telemetry } from '@online-cnclip/service-kit';
-import type { FastifyInstance } from 'fastify';
+import { type CallSpan, startRequestSpan, type Telemetry } from '@online-cnclip/service-kit';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { EventStreams } from './http/event-stream.ts';
 
 /** The console's metrics. */
@@ -23,4 +23,16 @@ export function observeRequests(telemetry: Telemetry, app: FastifyInstance, stre
     const route = request.routeOptions.url ?? 'unknown';
     duration.observe({ route, status: String(reply.statusCode) }, reply.elapsedTime / 1_000);
   });
+}
+
+/** A trace for each request of the API: the calls that it makes belong to it. */
+export function traceRequests(app: FastifyInstance): void {
+  const spans = new WeakMap<FastifyRequest, CallSpan>();
+  app.addHook('onRequest', (request, _reply, done) => {
+    const span = startRequestSpan(request.method, request.routeOptions.url ?? 'unknown');
+    spans.set(request, span);
+    // What is called from here on belongs to the span: the other hooks, and the handler.
+    span.run(done);
+  });
+  app.addHook('onResponse', async (request, reply) => spans.get(request)?.end(reply.statusCode));
 }

@@ -17,7 +17,7 @@ import type { ConfigOf } from '@online-cnclip/foundation';
 import { type Composition, type CompositionContext, implement } from '@online-cnclip/service-kit';
 import { type BrowserAnswer, createHandlers } from './handlers.ts';
 import type { crawlerSettings } from './settings.ts';
-import { observeQueries, observeSessions } from './telemetry.ts';
+import { observeAnswers, observeQueries, observeSessions } from './telemetry.ts';
 
 export type CrawlerConfig = ConfigOf<typeof crawlerSettings>;
 
@@ -61,7 +61,12 @@ export async function composeCrawler(
     implementations: [
       implement(
         CrawlerServiceService,
-        createHandlers({ crawler, dailyCap: config.dailyCap, checkBrowser: check }),
+        createHandlers({
+          crawler,
+          dailyCap: config.dailyCap,
+          checkBrowser: check,
+          onAnswer: observeAnswers(telemetry),
+        }),
       ),
     ],
     async start() {

@@ -33,11 +33,13 @@ export interface HandlerOptions {
   readonly crawler: Crawler;
   readonly dailyCap: number;
   checkBrowser(signal: AbortSignal): Promise<BrowserAnswer>;
+  /** Told of each query that was answered, and whether the site was spared a request. */
+  readonly onAnswer?: (cached: boolean) => void;
 }
 
 /** CrawlerService over the crawl stage: proto to domain and back, nothing else. */
 export function createHandlers(options: HandlerOptions): Handlers<typeof CrawlerServiceService> {
-  const { crawler, dailyCap, checkBrowser } = options;
+  const { crawler, dailyCap, checkBrowser, onAnswer } = options;
   const { sessions, crawl, cache } = crawler;
   return {
     openSession: async ({ label }) => ({ session: sessionMessage(await sessions.open(label), dailyCap) }),
@@ -72,7 +74,7 @@ export function createHandlers(options: HandlerOptions): Handlers<typeof Crawler
     },
 
     crawl: (requests) =>
-      answerStream(requests, (request) => crawlOne(crawl, request), {
+      answerStream(requests, (request) => crawlOne(crawl, request, onAnswer), {
         maxInFlight: MAX_STREAM_QUERIES,
         stop: crawl.draining,
       }),
@@ -103,10 +105,15 @@ export function createHandlers(options: HandlerOptions): Handlers<typeof Crawler
   };
 }
 
-async function crawlOne(crawl: Crawler['crawl'], request: CrawlRequest): Promise<CrawlResponse> {
+async function crawlOne(
+  crawl: Crawler['crawl'],
+  request: CrawlRequest,
+  onAnswer?: (cached: boolean) => void,
+): Promise<CrawlResponse> {
   const { queryId, query, wanted, refresh } = request;
   try {
     const answer = await crawl.run({ query, wanted: wanted || 1, refresh });
+    onAnswer?.(answer.cached);
     return { queryId, outcome: outcomeMessage(answer) };
   } catch (error) {
     // A query that is no good is that query's end, not the stream's; nor is one that comes as the service ends.

@@ -3,11 +3,16 @@ import { loadEncoderModel, ModelHost, type ModelHostOptions } from '@online-cncl
 import type { ConfigOf } from '@online-cnclip/foundation';
 import { MAX_IMAGE_BYTES, MAX_IMAGE_PIXELS } from '@online-cnclip/preprocessing';
 import { createOnnxRuntime } from '@online-cnclip/runtime';
-import { type Composition, type CompositionContext, implement } from '@online-cnclip/service-kit';
+import {
+  type Composition,
+  type CompositionContext,
+  implement,
+  traceOfCall,
+} from '@online-cnclip/service-kit';
 import { encoderCosts } from './costs.ts';
 import { createHandlers } from './handlers.ts';
 import type { encoderSettings } from './settings.ts';
-import { observeBatches, observeQueues } from './telemetry.ts';
+import { observeBatches, observeModel, observeQueues } from './telemetry.ts';
 
 export type EncoderConfig = ConfigOf<typeof encoderSettings>;
 
@@ -22,6 +27,7 @@ export async function composeEncoder(context: CompositionContext<EncoderConfig>)
     logger,
   });
   observeQueues(telemetry, host);
+  observeModel(telemetry, host);
   const limits = {
     maxMessageBytes: config.maxMessageBytes,
     maxImageBytes: MAX_IMAGE_BYTES,
@@ -52,5 +58,6 @@ function loaderOf(
       precision,
       decodeThreads,
       onBatch,
+      traceOfCall,
     });
 }

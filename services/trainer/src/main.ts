@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createEncoderClient } from '@online-cnclip/client';
 import { DataFolder, FailedPreconditionError } from '@online-cnclip/foundation';
 import { Coordinator, RunOrders, replicaService } from '@online-cnclip/replicas';
-import { runMain } from '@online-cnclip/service-kit';
+import { runMain, traceparent } from '@online-cnclip/service-kit';
 import { trainerService } from './handlers.ts';
 import { followOrders } from './replicas/follow-orders.ts';
 import { leadRuns } from './replicas/lead-runs.ts';
@@ -32,6 +32,10 @@ await runMain({
     const launcher = processLauncher({
       runtime: runtimeChoice(config),
       environment: process.env,
+      trace: () => {
+        const { tracesEndpoint: endpoint, tracesRatio: ratio } = config;
+        return endpoint === undefined ? undefined : { endpoint, ratio, traceparent: traceparent() };
+      },
     });
     const place = replicaPlace(config);
     const orders = new RunOrders(config.worldSize);

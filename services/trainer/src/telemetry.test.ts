@@ -37,6 +37,8 @@ test('metrics follow the run that goes on', async () => {
   assert.equal(await read('running_runs'), 1);
   assert.equal(await read('step_steps'), 3);
   assert.equal(await read('loss_nats'), 0.25);
+  assert.equal(await read('logit_scale_nats'), stepEvent(3).logitScale);
+  assert.equal(await read('learning_rate_ratio'), stepEvent(3).learningRate);
   assert.equal(await read('throughput_pairs_per_second'), 640);
   assert.equal(await read('validation_mean_recall_percent'), 20);
   end.resolve();

@@ -16,6 +16,7 @@ export * from './main.ts';
 export * from './metric-catalogue.ts';
 export * from './metrics-server.ts';
 export * from './process.ts';
+export { PROFILE_MS, profileOnSignal } from './profile.ts';
 export * from './service.ts';
 export * from './settings.ts';
 export * from './telemetry.ts';

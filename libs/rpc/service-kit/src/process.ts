@@ -8,7 +8,10 @@ import {
   messageOf,
   type Settings,
 } from '@online-cnclip/foundation';
+import { buildInfo } from './build-info.ts';
+import { PROCESS_TELEMETRY } from './metric-catalogue.ts';
 import { type MetricsServer, startMetricsServer } from './metrics-server.ts';
+import { profileOnSignal } from './profile.ts';
 import { METRICS_OFF, type ProcessConfig, type ProcessSettings } from './settings.ts';
 import { Telemetry } from './telemetry.ts';
 import { traceFields } from './tracing/spans.ts';
@@ -95,8 +98,11 @@ async function runListener<S extends Settings & ProcessSettings>(
   logger: Logger,
 ): Promise<void> {
   const shutdown = shutdownOnSignals(logger);
+  const { profileFolder }: ProcessConfig = config;
+  const profileEnded = profileOnSignal({ name, folder: profileFolder, logger, signal: shutdown });
   const telemetry = new Telemetry(name);
   telemetry.collectProcessMetrics();
+  telemetry.info(PROCESS_TELEMETRY.build, () => buildInfo);
   const { listenAddress, metricsAddress, tracesEndpoint, tracesRatio }: ProcessConfig = config;
   const tracing = await startTracing({
     service: name,
@@ -118,6 +124,7 @@ async function runListener<S extends Settings & ProcessSettings>(
   } finally {
     await listener.close();
     await tracing.close();
+    await profileEnded();
     await metrics?.close();
   }
 }

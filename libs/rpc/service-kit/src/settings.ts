@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { DEFAULT_MAX_MESSAGE_BYTES } from '@online-cnclip/contracts';
 import { type ConfigOf, LOG_LEVELS, messageOf, type Setting, setting } from '@online-cnclip/foundation';
 import { z } from 'zod';
@@ -77,6 +79,14 @@ export function processSettings(
     drainTimeoutMs: setting(
       environmentName(service, 'DRAIN_TIMEOUT_MS'),
       positiveInteger.default(DEFAULT_DRAIN_TIMEOUT_MS).describe('time for calls to end at shutdown'),
+    ),
+    profileFolder: setting(
+      environmentName(service, 'PROFILE_FOLDER'),
+      z
+        .string()
+        .min(1)
+        .default(join(tmpdir(), 'online-cnclip-profiles'))
+        .describe('folder of the CPU profiles that SIGUSR2 asks for'),
     ),
     ...tracingSettings,
   } as const satisfies Record<string, Setting>;

@@ -92,6 +92,28 @@ export class Telemetry {
     return gauge;
   }
 
+  /** A gauge with labels. @param read asked at each scrape for all that it is to tell. */
+  gauges<L extends string>(
+    spec: MetricSpec<L>,
+    read: () => readonly { readonly labels: Readonly<Record<L, string>>; readonly value: number }[],
+  ): void {
+    const gauge: Gauge<L> = new Gauge({
+      ...this.#options(spec),
+      collect: () => {
+        gauge.reset();
+        for (const { labels, value } of read()) gauge.set(labels, value);
+      },
+    });
+  }
+
+  /** A metric that is always 1 and says something by its labels. @param read asked at each scrape; undefined: no such thing now. */
+  info<L extends string>(spec: MetricSpec<L>, read: () => Readonly<Record<L, string>> | undefined): void {
+    this.gauges(spec, () => {
+      const labels = read();
+      return labels ? [{ labels, value: 1 }] : [];
+    });
+  }
+
   histogram<L extends string>(spec: MetricSpec<L>): Histogram<L> {
     return new Histogram({ ...this.#options(spec), ...(spec.buckets && { buckets: [...spec.buckets] }) });
   }

@@ -1,4 +1,4 @@
-import { abortError, throwIfAborted, UnavailableError } from '@online-cnclip/foundation';
+import { abortError, type NoteWork, throwIfAborted, UnavailableError } from '@online-cnclip/foundation';
 
 export interface BatchQueueOptions<Item, Result> {
   /** Oldest items that `choose` sees; bounds how far a later item may overtake an earlier one. */
@@ -10,8 +10,8 @@ export interface BatchQueueOptions<Item, Result> {
   choose(waiting: readonly Item[]): readonly number[];
   /** Computes one batch: one result per item, in order. Never called again before its promise is settled. */
   run(batch: readonly Item[]): Promise<readonly Result[]>;
-  /** Called after each batch. */
-  onBatch?(batch: BatchRecord): void;
+  /** Called after each batch, with what was in it. */
+  onBatch?(batch: BatchRecord, items: readonly Item[]): void;
 }
 
 export interface BatchRecord {
@@ -24,6 +24,7 @@ export interface BatchRecord {
 interface Entry<Item, Result> {
   readonly item: Item;
   readonly queuedAt: number;
+  readonly note: NoteWork | undefined;
   readonly resolve: (result: Result) => void;
   readonly reject: (error: unknown) => void;
   readonly stopListening: () => void;
@@ -51,11 +52,12 @@ export class BatchQueue<Item, Result> {
   }
 
   /**
+   * @param note told of the wait and of the run; items with the same one are told of together.
    * @returns the item's result.
    * @throws the signal's reason as soon as it is aborted (a result that comes later is dropped); the run's error;
    *   UnavailableError once the queue is closed.
    */
-  submit(item: Item, signal?: AbortSignal): Promise<Result> {
+  submit(item: Item, signal?: AbortSignal, note?: NoteWork): Promise<Result> {
     return new Promise((resolve, reject) => {
       throwIfAborted(signal);
       if (this.#closed) throw new UnavailableError('the queue is closed');
@@ -65,7 +67,7 @@ export class BatchQueue<Item, Result> {
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       const stopListening = () => signal?.removeEventListener('abort', onAbort);
-      const entry = { item, queuedAt: performance.now(), resolve, reject, stopListening };
+      const entry = { item, queuedAt: performance.now(), note, resolve, reject, stopListening };
       this.#waiting.push(entry);
       this.#start();
     });
@@ -121,15 +123,32 @@ export class BatchQueue<Item, Result> {
     } finally {
       for (const entry of batch) entry.stopListening();
     }
-    this.#options.onBatch?.({
-      items: batch.length,
-      waitMs: startedAt - (batch[0]?.queuedAt ?? startedAt),
-      runMs: performance.now() - startedAt,
-    });
+    const endedAt = performance.now();
+    noteBatch(batch, startedAt, endedAt);
+    const waitMs = startedAt - (batch[0]?.queuedAt ?? startedAt);
+    const record = { items: batch.length, waitMs, runMs: endedAt - startedAt };
+    this.#options.onBatch?.(
+      record,
+      batch.map(({ item }) => item),
+    );
   }
 
   #announceIdle(): void {
     if (this.#active) return;
     for (const resolve of this.#idle.splice(0)) resolve();
+  }
+}
+
+/** Tells each call in the batch how long its first item waited, and of the run that it shared. */
+function noteBatch(
+  batch: readonly Pick<Entry<unknown, unknown>, 'note' | 'queuedAt'>[],
+  startedAt: number,
+  endedAt: number,
+): void {
+  const waitedSince = new Map<NoteWork, number>();
+  for (const { note, queuedAt } of batch) if (note && !waitedSince.has(note)) waitedSince.set(note, queuedAt);
+  for (const [note, queuedAt] of waitedSince) {
+    note({ name: 'batch wait', startedAt: queuedAt, endedAt: startedAt });
+    note({ name: 'compute', startedAt, endedAt, attributes: { items: batch.length } });
   }
 }

@@ -11,7 +11,7 @@ import {
   MIN_DECODED_AHEAD,
 } from './limits.ts';
 import type { Outcome } from './outcome.ts';
-import { type BatchObserver, encodeAdmitted, splitRows } from './tower.ts';
+import { encodeAdmitted, splitRows, type TowerObservers } from './tower.ts';
 
 /** What turns an image file into the pixels of a tower, off the event loop. */
 export interface ImageDecoder {
@@ -20,14 +20,13 @@ export interface ImageDecoder {
   dispose(): Promise<void>;
 }
 
-export interface ImageTowerOptions {
+export interface ImageTowerOptions extends TowerObservers {
   readonly executable: Executable;
   readonly decoder: ImageDecoder;
   /** Height and width in pixels. */
   readonly resolution: number;
   /** Positions that the tower computes per image, which its batch size follows from. */
   readonly patches: number;
-  readonly onBatch?: BatchObserver | undefined;
 }
 
 /** Embeds image files: worker threads decode the next ones while a micro-batch is computed. */
@@ -51,7 +50,7 @@ export class ImageTower {
       window: batch,
       choose: (images) => images.map((_, index) => index),
       run: (images) => this.#run(images),
-      onBatch: (record) => options.onBatch?.('image', record),
+      onBatch: (record) => options.onBatch?.('image', { ...record, tokens: 0, paddingTokens: 0 }),
     });
   }
 
@@ -66,13 +65,14 @@ export class ImageTower {
    * @throws ResourceExhaustedError when the queue has no room for all; the signal's reason once it is aborted.
    */
   async encode(files: readonly Uint8Array[], signal?: AbortSignal): Promise<Outcome<Float32Array>[]> {
+    const note = this.#options.traceOfCall?.();
     return encodeAdmitted(files, {
       admission: this.#admission,
       costOf: (file) => file.byteLength,
       encode: (file) =>
         this.#decodedAhead.hold(signal, async () => {
           const pixels = await this.#options.decoder.decode(file, signal);
-          return this.#queue.submit(pixels, signal);
+          return this.#queue.submit(pixels, signal, note);
         }),
       signal,
     });

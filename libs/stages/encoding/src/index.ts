@@ -28,4 +28,4 @@ export {
 export { ModelSlot } from './model-slot.ts';
 export type { Outcome } from './outcome.ts';
 export { TextTower } from './text-tower.ts';
-export type { BatchObserver, TowerName } from './tower.ts';
+export type { BatchObserver, TowerBatch, TowerName, TowerObservers } from './tower.ts';

@@ -19,9 +19,9 @@ import { checkContextLength, EncoderModel, type ModelDescription } from './encod
 import { computeFingerprint } from './fingerprint.ts';
 import { type ImageDecoder, ImageTower } from './image-tower.ts';
 import { TextTower } from './text-tower.ts';
-import type { BatchObserver } from './tower.ts';
+import type { TowerObservers } from './tower.ts';
 
-export interface LoadEncoderModelOptions {
+export interface LoadEncoderModelOptions extends TowerObservers {
   /** Any checkpoint that `loadParameters` reads: .pt, .safetensors, a Hugging Face folder. */
   readonly path: string;
   /** How the description names the checkpoint; default: the path. */
@@ -44,7 +44,6 @@ export interface LoadEncoderModelOptions {
   readonly createRuntime: () => Runtime;
   /** Worker threads that decode images; default: as many as there are cores, four at most. */
   readonly decodeThreads?: number | undefined;
-  readonly onBatch?: BatchObserver | undefined;
 }
 
 /** Decoding an image takes a small part of what the smallest published tower takes: more threads would idle. */
@@ -85,13 +84,14 @@ export async function loadEncoderModel(options: LoadEncoderModelOptions): Promis
   return new EncoderModel({
     description: describe(options, config, parameters, fingerprint),
     tokenizer,
-    texts: new TextTower(text, options.onBatch),
+    texts: new TextTower(text, options),
     images: new ImageTower({
       executable: image,
       decoder: createDecoder(imageResolution, options.decodeThreads ?? defaultDecodeThreads()),
       resolution: imageResolution,
       patches: patchesOf(config.vision),
       onBatch: options.onBatch,
+      traceOfCall: options.traceOfCall,
     }),
   });
 }

@@ -9,7 +9,7 @@ import {
   throwIfAborted,
   UnavailableError,
 } from '@online-cnclip/foundation';
-import type { EncoderModel } from './encoder-model.ts';
+import type { EncoderModel, ModelDescription } from './encoder-model.ts';
 import { ModelSlot } from './model-slot.ts';
 
 export interface ModelRequest {
@@ -72,6 +72,11 @@ export class ModelHost {
   /** Tokens per text at most of the model of now, or of one that is yet to come. */
   get contextLength(): number {
     return this.#slot.current?.description.contextLength ?? this.#options.contextLength;
+  }
+
+  /** Of the model of now; undefined while none is loaded. */
+  get description(): ModelDescription | undefined {
+    return this.#slot.current?.description;
   }
 
   /** Items in work with the model of now. */

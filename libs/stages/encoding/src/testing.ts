@@ -4,6 +4,7 @@ import type { Executable } from '@online-cnclip/runtime';
 import { EncoderModel, type ModelDescription, type TextTokenizer } from './encoder-model.ts';
 import { type ImageDecoder, ImageTower } from './image-tower.ts';
 import { TextTower } from './text-tower.ts';
+import type { TowerObservers } from './tower.ts';
 
 export const FAKE_DIMENSION = 4;
 const FAKE_RESOLUTION = 2;
@@ -101,7 +102,7 @@ export interface FakeModel {
 }
 
 export function createFakeModel(
-  options: { latencyMs?: number; description?: Partial<ModelDescription> } = {},
+  options: { latencyMs?: number; description?: Partial<ModelDescription>; observers?: TowerObservers } = {},
 ): FakeModel {
   const [textTower, imageTower] = [new FakeTower(options.latencyMs), new FakeTower(options.latencyMs)];
   const decoder = new FakeDecoder();
@@ -120,8 +121,9 @@ export function createFakeModel(
       ...options.description,
     },
     tokenizer: fakeTokenizer,
-    texts: new TextTower(textTower),
+    texts: new TextTower(textTower, options.observers),
     images: new ImageTower({
+      ...options.observers,
       executable: imageTower,
       decoder,
       resolution: FAKE_RESOLUTION,

@@ -12,7 +12,7 @@ import {
 } from './limits.ts';
 import type { Outcome } from './outcome.ts';
 import { planTextBatch, type TextBatchLimits } from './text-batch-plan.ts';
-import { type BatchObserver, encodeAdmitted, splitRows } from './tower.ts';
+import { encodeAdmitted, splitRows, type TowerObservers } from './tower.ts';
 
 const BATCH_LIMITS: TextBatchLimits = {
   maxTexts: MAX_BATCH_TEXTS,
@@ -23,6 +23,7 @@ const BATCH_LIMITS: TextBatchLimits = {
 /** Embeds tokenized texts with the text encoder, in batches padded to their own longest text. */
 export class TextTower {
   readonly #executable: Executable;
+  readonly #observers: TowerObservers;
   readonly #queue: BatchQueue<Int32Array, Float32Array>;
   readonly #admission = new Admission({
     items: 'texts',
@@ -31,8 +32,9 @@ export class TextTower {
     maxCost: MAX_QUEUED_TOKENS,
   });
 
-  constructor(executable: Executable, onBatch?: BatchObserver) {
+  constructor(executable: Executable, observers: TowerObservers = {}) {
     this.#executable = executable;
+    this.#observers = observers;
     this.#queue = new BatchQueue<Int32Array, Float32Array>({
       window: TEXT_WINDOW,
       choose: (texts) =>
@@ -41,7 +43,7 @@ export class TextTower {
           BATCH_LIMITS,
         ),
       run: (texts) => this.#run(texts),
-      onBatch: (batch) => onBatch?.('text', batch),
+      onBatch: (batch, texts) => observers.onBatch?.('text', { ...batch, ...countTokens(texts) }),
     });
   }
 
@@ -56,10 +58,11 @@ export class TextTower {
    * @throws ResourceExhaustedError when the queue has no room for all; the signal's reason once it is aborted.
    */
   async encode(texts: readonly Int32Array[], signal?: AbortSignal): Promise<Outcome<Float32Array>[]> {
+    const note = this.#observers.traceOfCall?.();
     return encodeAdmitted(texts, {
       admission: this.#admission,
       costOf: (ids) => ids.length,
-      encode: (ids) => this.#queue.submit(ids, signal),
+      encode: (ids) => this.#queue.submit(ids, signal, note),
       signal,
     });
   }
@@ -81,4 +84,10 @@ export class TextTower {
     });
     return splitRows(normalized, texts.length);
   }
+}
+
+function countTokens(texts: readonly Int32Array[]): { tokens: number; paddingTokens: number } {
+  const lengths = texts.map((ids) => ids.length);
+  const tokens = lengths.reduce((sum, length) => sum + length, 0);
+  return { tokens, paddingTokens: Math.max(...lengths) * texts.length - tokens };
 }

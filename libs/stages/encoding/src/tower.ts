@@ -1,12 +1,24 @@
-import { type NdArray, throwIfAborted } from '@online-cnclip/foundation';
+import { type NdArray, type TraceOfCall, throwIfAborted } from '@online-cnclip/foundation';
 import type { Admission } from './admission.ts';
 import type { BatchRecord } from './batch-queue.ts';
 import { type Outcome, settleItems } from './outcome.ts';
 
 export type TowerName = 'text' | 'image';
 
+export interface TowerBatch extends BatchRecord {
+  /** Positions that were computed for the items' own sake, and for padding; 0 where nothing is padded. */
+  readonly tokens: number;
+  readonly paddingTokens: number;
+}
+
 /** Told of each batch, for metrics. */
-export type BatchObserver = (tower: TowerName, batch: BatchRecord) => void;
+export type BatchObserver = (tower: TowerName, batch: TowerBatch) => void;
+
+/** Who is told of a tower's work. */
+export interface TowerObservers {
+  readonly onBatch?: BatchObserver | undefined;
+  readonly traceOfCall?: TraceOfCall | undefined;
+}
 
 /**
  * Admits the items of one request, then computes each; a place in the queue is given back as its item ends, however

@@ -5,9 +5,11 @@ import {
   DeadlineExceededError,
   InvalidInputError,
   ResourceExhaustedError,
+  type TracedWork,
 } from '@online-cnclip/foundation';
 import { MAX_BATCH_TEXTS, MAX_QUEUED_IMAGES, MAX_TEXT_LENGTH, MIN_DECODED_AHEAD } from './limits.ts';
 import { createFakeModel, type FakeTower, fakeTokenizer, fakeVector } from './testing.ts';
+import type { TowerBatch } from './tower.ts';
 
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 async function untilRunning({ runs }: FakeTower): Promise<void> {
@@ -163,4 +165,37 @@ test('verify accepts a sound model and refuses one of another width', async () =
   await createFakeModel().model.verify();
   const other = createFakeModel({ description: { embeddingDimension: 5 } });
   await assert.rejects(other.model.verify(), /gives a vector of 4 numbers/);
+});
+
+test('a traced call is told of its wait and of the run that it shared, once each however many texts it has', async () => {
+  const noted: { name: string; items: unknown; inOrder: boolean }[][] = [];
+  const traceOfCall = () => {
+    const own: (typeof noted)[number] = [];
+    noted.push(own);
+    return ({ name, startedAt, endedAt, attributes }: TracedWork) =>
+      void own.push({ name, items: attributes?.items, inOrder: startedAt <= endedAt });
+  };
+  const { model, textTower } = createFakeModel({ observers: { traceOfCall } });
+  const release = textTower.hold();
+  const first = model.encodeTexts(['first']);
+  await untilRunning(textTower);
+  const others = [model.encodeTexts(['ab', 'ac']), model.encodeTexts(['abc', 'a'])];
+  await turn();
+  release();
+  await Promise.all([first, ...others]);
+  const told = (items: number) => [
+    { name: 'batch wait', items: undefined, inOrder: true },
+    { name: 'compute', items, inOrder: true },
+  ];
+  assert.deepEqual(noted, [told(1), told(4), told(4)]);
+});
+
+test('each batch tells what it computed for padding', async () => {
+  const batches: TowerBatch[] = [];
+  const { model } = createFakeModel({ observers: { onBatch: (_, batch) => void batches.push(batch) } });
+  await model.encodeTexts(['a', 'abc']);
+  assert.deepEqual(
+    batches.map(({ items, tokens, paddingTokens }) => ({ items, tokens, paddingTokens })),
+    [{ items: 2, tokens: 8, paddingTokens: 2 }],
+  );
 });

@@ -4,7 +4,7 @@ import { errorOfStatus, STATUS_OF_KIND } from '@online-cnclip/contracts';
 import { UnavailableError } from '@online-cnclip/foundation';
 import type { RuntimeChoice } from '@online-cnclip/runtime';
 import type { LaunchAdaptation, LaunchTraining } from '../runs/runs.ts';
-import type { FailureReport, Order, ReplicaOrder, Report } from './messages.ts';
+import type { FailureReport, Order, ReplicaOrder, Report, TraceOrder } from './messages.ts';
 
 const ENTRY = fileURLToPath(new URL('./training-process.ts', import.meta.url));
 
@@ -28,6 +28,8 @@ export interface LauncherOptions {
   readonly runtime: RuntimeChoice;
   /** Of the training process. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Asked when a process is started for a run; absent or undefined: nothing is traced. */
+  readonly trace?: () => TraceOrder | undefined;
   /** The process's script; another one in tests. */
   readonly entry?: string;
 }
@@ -39,7 +41,12 @@ const UV_THREADS = 4;
  * Trains in a process of its own: a step never delays a call, what it allocated is given back at its end, and a crash
  * of native code, or the kernel's killing it for its memory, ends one run and not the service.
  */
-export function processLauncher({ runtime, environment, entry = ENTRY }: LauncherOptions): TrainingLauncher {
+export function processLauncher({
+  runtime,
+  environment,
+  trace,
+  entry = ENTRY,
+}: LauncherOptions): TrainingLauncher {
   /** Standard output belongs to the service's ready line: what a library prints goes to standard error. */
   const start = (decoders: number): ChildProcess =>
     fork(entry, [], {
@@ -64,10 +71,12 @@ export function processLauncher({ runtime, environment, entry = ENTRY }: Launche
     return outcome.finally(() => signal.removeEventListener('abort', onStop));
   };
   return {
-    launch: (options, hooks) => run({ kind: 'train', options, runtime }, options.numWorkers, hooks),
+    launch: (options, hooks) =>
+      run({ kind: 'train', options, runtime, trace: trace?.() }, options.numWorkers, hooks),
     launchReplica: (options, hooks, replica) =>
-      run({ kind: 'train', options, runtime, replica }, options.numWorkers, hooks),
-    launchAdaptation: (options, hooks) => run({ kind: 'adapt', options, runtime }, options.numWorkers, hooks),
+      run({ kind: 'train', options, runtime, replica, trace: trace?.() }, options.numWorkers, hooks),
+    launchAdaptation: (options, hooks) =>
+      run({ kind: 'adapt', options, runtime, trace: trace?.() }, options.numWorkers, hooks),
     check: async () => {
       const hooks = { signal: new AbortController().signal, onEvent: () => {} };
       await run({ kind: 'check', runtime }, 0, hooks);

@@ -15,6 +15,13 @@ export interface ReplicaOrder extends ReplicaPlace {
   readonly run: string;
 }
 
+/** Where the training process sends its part of the trace, and the span of the service that it belongs to. */
+export interface TraceOrder {
+  readonly endpoint: string;
+  readonly ratio: number;
+  readonly traceparent?: string | undefined;
+}
+
 /** From the service to the training process. */
 export type Order =
   | {
@@ -23,8 +30,14 @@ export type Order =
       readonly runtime: RuntimeChoice;
       /** Absent: there is one replica. */
       readonly replica?: ReplicaOrder;
+      readonly trace?: TraceOrder | undefined;
     }
-  | { readonly kind: 'adapt'; readonly options: AdaptOptions; readonly runtime: RuntimeChoice }
+  | {
+      readonly kind: 'adapt';
+      readonly options: AdaptOptions;
+      readonly runtime: RuntimeChoice;
+      readonly trace?: TraceOrder | undefined;
+    }
   /** One step of a tiny model, to see that this machine can. */
   | { readonly kind: 'check'; readonly runtime: RuntimeChoice }
   /** Finish the step in hand, save, end. */

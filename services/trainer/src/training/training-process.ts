@@ -19,6 +19,7 @@ import {
 } from '@online-cnclip/training';
 import type { FailureReport, Order, ReplicaOrder, Report } from './messages.ts';
 import { tinyTraining } from './tiny-training.ts';
+import { traced, tracedEvents } from './trace-run.ts';
 
 const stop = new AbortController();
 
@@ -37,7 +38,7 @@ process.on('disconnect', () => {
 
 async function obey(order: Exclude<Order, { kind: 'stop' }>): Promise<void> {
   try {
-    await report({ kind: 'finished', result: await execute(order) });
+    await report({ kind: 'finished', result: await traced(order, () => execute(order)) });
   } catch (error) {
     await report({ kind: 'failed', error: describe(error) });
   }
@@ -58,7 +59,11 @@ async function execute(order: Exclude<Order, { kind: 'stop' }>): Promise<Trainin
       recall: { recall: recallFromFeatures },
       crawledImages: (address: string) => crawledImages(createCrawlerClient(address)),
     };
-    const onEvent = (event: TrainingEvent | AdaptEvent) => void report({ kind: 'event', event });
+    const traceEvent = tracedEvents();
+    const onEvent = (event: TrainingEvent | AdaptEvent) => {
+      traceEvent(event);
+      void report({ kind: 'event', event });
+    };
     const hooks = { signal: stop.signal, onEvent };
     return order.kind === 'adapt'
       ? await adapt(order.options, ports, hooks)
