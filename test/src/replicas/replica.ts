@@ -6,7 +6,7 @@ import { float32, type NdArray } from '@online-cnclip/foundation';
 import { initializeParameters, resolveModelConfig } from '@online-cnclip/network';
 import { createOnnxRuntime } from '@online-cnclip/runtime';
 import { loadTokenizer } from '@online-cnclip/tokenizer';
-import { createTrainStep } from '@online-cnclip/training';
+import { createTrainStep, type OptimizerKind } from '@online-cnclip/training';
 import { folderStore } from './folder-store.ts';
 
 export interface ReplicaOptions {
@@ -17,6 +17,8 @@ export interface ReplicaOptions {
   readonly threads: number;
   readonly globalBatch: number;
   readonly microBatchSize?: number;
+  /** Default: LAMB. */
+  readonly optimizer?: OptimizerKind;
   readonly visionModel: string;
   readonly textModel: string;
 }
@@ -62,7 +64,10 @@ const step = await createTrainStep({
   ...(options.microBatchSize !== undefined && { microBatchSize: options.microBatchSize }),
   contextLength: CONTEXT_LENGTH,
   loss: 'dsl',
-  optimizer: { kind: 'lamb', beta1: 0.9, beta2: 0.98, eps: 1e-3, weightDecay: 0.01, maxGradientNorm: 1 },
+  optimizer:
+    options.optimizer === 'adamw'
+      ? { kind: 'adamw', beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0.01 }
+      : { kind: 'lamb', beta1: 0.9, beta2: 0.98, eps: 1e-3, weightDecay: 0.01, maxGradientNorm: 1 },
   freezeVision: false,
   seed: 1,
   replicas: { collectives, aggregate: true, featureGradients: 'all', syncBatchNorm: false },

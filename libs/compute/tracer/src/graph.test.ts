@@ -23,7 +23,7 @@ test('nodes come after what they need, and once however often they are used', ()
   const { message } = collect([x], { y: add(add(shared, x), shared) });
   assert.deepEqual(
     message.nodes.map(({ op }) => op),
-    ['Exp', 'Add', 'Add', 'Identity'],
+    ['Exp', 'Add', 'Add'],
   );
   const known = new Set(['x']);
   for (const { inputs, outputs } of message.nodes) {
@@ -39,7 +39,7 @@ test('what no output needs is left out, an unused input is not', () => {
   const { message } = collect([x, unused], { y: apply('Neg', [x], [2], 'float32') });
   assert.deepEqual(
     message.nodes.map(({ op }) => op),
-    ['Neg', 'Identity'],
+    ['Neg'],
   );
   assert.deepEqual(
     message.inputs.map(({ name }) => name),
@@ -52,9 +52,9 @@ test('one value can be several outputs, and an input one', () => {
   const y = apply('Neg', [x], [2], 'float32');
   const { message } = collect([x], { a: y, b: y, c: x });
   const identities = message.nodes.slice(1).map(({ inputs, outputs }) => [...inputs, ...outputs]);
+  assert.deepEqual(message.nodes[0]?.outputs, ['a']);
   assert.deepEqual(identities, [
-    ['v0', 'a'],
-    ['v0', 'b'],
+    ['a', 'b'],
     ['x', 'c'],
   ]);
 });
@@ -65,8 +65,8 @@ test('optional inputs and further outputs keep their places', () => {
   const [, second] = record('Split', [x, null, x], [spec, spec]) as [Value, Value];
   const { message } = collect([x], { y: second });
   assert.deepEqual(message.nodes[0]?.inputs, ['x', '', 'x']);
-  assert.deepEqual(message.nodes[0]?.outputs, ['v0', 'v0_1']);
-  assert.deepEqual(message.nodes[1]?.inputs, ['v0_1']);
+  assert.deepEqual(message.nodes[0]?.outputs, ['v0', 'y']);
+  assert.equal(message.nodes.length, 1);
 });
 
 test('small equal constants are written once; their type and shape count', () => {
@@ -100,7 +100,7 @@ test('a graph of a hundred thousand nodes in a row is collected without recursio
   let y = graphInput('x', 'float32', [1]);
   const x = y;
   for (let i = 0; i < 100_000; i++) y = apply('Neg', [y], [1], 'float32');
-  assert.equal(collect([x], { y }).message.nodes.length, 100_001);
+  assert.equal(collect([x], { y }).message.nodes.length, 100_000);
 });
 
 test('elements are converted to their type, and not copied where they have it', () => {

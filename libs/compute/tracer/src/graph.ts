@@ -138,6 +138,10 @@ export function collectGraph(
   const external = new Map<string, Elements>();
   const visited = new Set<RecordedNode>();
   const inline = new Map<string, string>();
+  // A node makes an output under the output's own name: a copy at the end would stay where others take the value, too.
+  const made = new Map<Value, string>();
+  for (const [outputName, value] of outputs)
+    if (value.producer.kind === 'node' && !made.has(value)) made.set(value, outputName);
 
   const nameConstant = (value: Value, producer: Constant): string => {
     const { elements, externalName } = producer;
@@ -177,7 +181,7 @@ export function collectGraph(
   const emit = (node: RecordedNode): void => {
     const id = nodes.length;
     const outputNames = node.outputs.map((output, i) => {
-      const outputName = `v${id}${i === 0 ? '' : `_${i}`}`;
+      const outputName = made.get(output) ?? `v${id}${i === 0 ? '' : `_${i}`}`;
       names.set(output, outputName);
       return outputName;
     });
@@ -193,7 +197,7 @@ export function collectGraph(
 
   for (const [, output] of outputs) visit(output.producer, visited, emit);
   for (const input of inputs) nameOf(input);
-  for (const [outputName, value] of outputs)
+  for (const [outputName, value] of outputs.filter(([name, value]) => made.get(value) !== name))
     nodes.push({
       name: `output_${outputName}`,
       op: 'Identity',

@@ -16,18 +16,21 @@ export interface Moments {
 const elements = (name: string): TensorSpec => ({ name, dtype: 'float32', shape: ['n'] });
 const number = (name: string): TensorSpec => ({ name, dtype: 'float32', shape: [] });
 
+// Factors meet as scalars before they meet the elements: each pass over those costs.
+
 function nextMoments(tensors: Tensors, { beta1, beta2 }: Moments): { m: tf.Tensor; v: tf.Tensor } {
-  const g = tf.mul(at(tensors, 'g'), at(tensors, 'gradient_scale'));
+  const [g, scale] = [at(tensors, 'g'), at(tensors, 'gradient_scale')];
   return {
-    m: tf.add(tf.mul(at(tensors, 'm'), beta1), tf.mul(g, 1 - beta1)),
-    v: tf.add(tf.mul(at(tensors, 'v'), beta2), tf.mul(tf.square(g), 1 - beta2)),
+    m: tf.add(tf.mul(at(tensors, 'm'), beta1), tf.mul(g, tf.mul(scale, 1 - beta1))),
+    v: tf.add(tf.mul(at(tensors, 'v'), beta2), tf.mul(tf.square(g), tf.mul(tf.square(scale), 1 - beta2))),
   };
 }
 
-/** m̂ / (√v̂ + ε); `correction1` and `correction2` are 1 - β^t. */
-function direction(m: tf.Tensor, v: tf.Tensor, tensors: Tensors, eps: number): tf.Tensor {
-  const deviation = tf.sqrt(tf.div(v, at(tensors, 'correction2')));
-  return tf.div(tf.div(m, at(tensors, 'correction1')), tf.add(deviation, eps));
+/** rate m̂ / (√v̂ + ε), where m̂ = m / c1 and v̂ = v / c2; `correction1` and `correction2` are c = 1 - β^t. */
+function direction(m: tf.Tensor, v: tf.Tensor, tensors: Tensors, eps: number, rate?: tf.Tensor): tf.Tensor {
+  const root = tf.sqrt(at(tensors, 'correction2'));
+  const factor = tf.div(rate ? tf.mul(root, rate) : root, at(tensors, 'correction1'));
+  return tf.mul(tf.div(m, tf.add(tf.sqrt(v), tf.mul(root, eps))), factor);
 }
 
 const MOMENT_INPUTS = [
@@ -47,7 +50,7 @@ export function adamWProgram(moments: Moments): Program {
       const { m, v } = nextMoments(tensors, moments);
       const rate = at(tensors, 'learning_rate');
       const kept = tf.mul(at(tensors, 'p'), tf.sub(1, tf.mul(rate, at(tensors, 'weight_decay'))));
-      const next = tf.sub(kept, tf.mul(direction(m, v, tensors, moments.eps), rate));
+      const next = tf.sub(kept, direction(m, v, tensors, moments.eps, rate));
       return { new_p: next, new_m: m, new_v: v };
     },
   };
