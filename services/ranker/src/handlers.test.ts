@@ -9,6 +9,7 @@ import { createRankerClient } from '@online-cnclip/client';
 import { MAX_BATCH_ITEMS, toVector } from '@online-cnclip/contracts';
 import { VectorFormat } from '@online-cnclip/contracts/common/v1';
 import {
+  type Condition,
   EnsembleRequest,
   EvaluateRequest,
   type Item,
@@ -16,6 +17,7 @@ import {
   RankerServiceService,
   type UpsertItemsRequest,
 } from '@online-cnclip/contracts/ranker/v1';
+import { ExactEngine, normalize } from '@online-cnclip/embedding-index';
 import {
   AlreadyExistsError,
   CancelledError,
@@ -60,7 +62,8 @@ let folders = 0;
 async function serve(context: TestContext) {
   const folder = new DataFolder(root);
   const indexFolder = join(root, `indexes-${folders++}`);
-  const catalog = await IndexCatalog.open({ folder: indexFolder, maxItems: 10_000 });
+  const engine = await ExactEngine.open({ folder: indexFolder, maxItems: 10_000, threads: 1 });
+  const catalog = new IndexCatalog(engine);
   const encoder = new FakeEncoder();
   const service = createService({
     name: 'ranker',
@@ -72,6 +75,7 @@ async function serve(context: TestContext) {
   context.after(async () => {
     client.close();
     await service.close();
+    await engine.close();
   });
   return { client, encoder, catalog };
 }
@@ -82,18 +86,39 @@ const vector = (...values: number[]) => ({
 });
 const image = (length: number) => ({ $case: 'image' as const, value: Buffer.alloc(length) });
 const text = (value: string): Query => ({ query: { $case: 'text', value } });
-const item = (id: number, content: Item['content']): Item => ({ id: BigInt(id), content });
-const upsert = (index: string, ...items: Item[]): UpsertItemsRequest => ({ index, items });
+const item = (id: number, content: Item['content'], attributes: Item['attributes'] = {}): Item => ({
+  id: BigInt(id),
+  content,
+  attributes,
+});
+const upsert = (index: string, ...items: Item[]): UpsertItemsRequest => ({
+  index,
+  items,
+  modelFingerprint: 'model-a',
+});
+/** Of vectors whose model is not known. */
+const unmarked = (index: string, ...items: Item[]): UpsertItemsRequest => ({
+  ...upsert(index, ...items),
+  modelFingerprint: '',
+});
+/** Of the fake encoder's model, unless another one is said. */
+const spec = (name: string, dimension: number, modelFingerprint = dimension === 3 ? 'model-a' : '') => ({
+  name,
+  dimension,
+  modelFingerprint,
+});
+/** A search without filter, by queries that need no fingerprint. */
+const plain = { filter: [], modelFingerprint: '' };
 
 test('an index from its making to its end', async (context) => {
   const { client } = await serve(context);
-  const created = await client.createIndex({ name: 'shop', dimension: 0 });
+  const created = await client.createIndex(spec('shop', 0));
   assert.equal(created.index?.dimension, 3, "the encoder's dimension");
   assert.ok(Math.abs((created.index?.createTime?.getTime() ?? 0) - Date.now()) < 60_000);
-  await assert.rejects(client.createIndex({ name: 'shop', dimension: 3 }), AlreadyExistsError);
-  await assert.rejects(client.createIndex({ name: '../shop', dimension: 3 }), InvalidInputError);
-  await assert.rejects(client.createIndex({ name: 'negative', dimension: -1 }), InvalidInputError);
-  await client.createIndex({ name: 'another', dimension: 5 });
+  await assert.rejects(client.createIndex(spec('shop', 3)), AlreadyExistsError);
+  await assert.rejects(client.createIndex(spec('../shop', 3)), InvalidInputError);
+  await assert.rejects(client.createIndex(spec('negative', -1)), InvalidInputError);
+  await client.createIndex(spec('another', 5));
   const { indexes } = await client.listIndexes({});
   assert.deepEqual(
     indexes.map(({ name, dimension }) => [name, dimension]),
@@ -105,7 +130,7 @@ test('an index from its making to its end', async (context) => {
   const large = 2n ** 62n;
   const added = await client.upsertItems([
     upsert('shop', item(1, vector(1, 1, 0)), item(2, image(2))),
-    upsert('', item(3, image(3)), { id: large, content: vector(0, 0, 9) }),
+    upsert('', item(3, image(3)), { id: large, content: vector(0, 0, 9), attributes: {} }),
   ]);
   assert.equal(added.upserted, 4n);
   assert.deepEqual(added.index, (await client.getIndex({ name: 'shop' })).index);
@@ -119,20 +144,26 @@ test('an index from its making to its end', async (context) => {
       [77n, status.NOT_FOUND],
     ],
   );
-  const { results } = await client.search({ index: 'shop', queries: [{ query: vector(0, 0, 1) }], topK: 1 });
+  const { results } = await client.search({
+    ...plain,
+    index: 'shop',
+    queries: [{ query: vector(0, 0, 1) }],
+    topK: 1,
+  });
   assert.deepEqual([results[0]?.ids, results[0]?.scores], [[large], [1]]);
   assert.equal((await client.dropIndex({ name: 'shop' })).items, 3n);
   await assert.rejects(client.getIndex({ name: 'shop' }), NotFoundError);
-  await assert.rejects(client.search({ index: 'shop', queries: [], topK: 1 }), NotFoundError);
+  await assert.rejects(client.search({ ...plain, index: 'shop', queries: [], topK: 1 }), NotFoundError);
 });
 
 test('one bad query never fails its neighbours', async (context) => {
   const { client } = await serve(context);
-  await client.createIndex({ name: 'shop', dimension: 3 });
+  await client.createIndex(spec('shop', 3));
   await client.upsertItems([upsert('shop', ...[1, 2, 4, 8].map((n) => item(n, vector(n, 1, 0))))]);
   const both = { values: [1], littleEndian: Buffer.alloc(4) };
   const bytes = toVector(Float32Array.of(4, 1, 0), VectorFormat.VECTOR_FORMAT_LITTLE_ENDIAN);
   const { results } = await client.search({
+    ...plain,
     index: 'shop',
     topK: 2,
     queries: [
@@ -159,14 +190,14 @@ test('one bad query never fails its neighbours', async (context) => {
   const { scores = [] } = results[0] ?? {};
   assert.ok(Math.abs((scores[0] as number) - 1) < 1e-6 && (scores[0] as number) > (scores[1] as number));
   assert.deepEqual(
-    (await client.search({ index: 'shop', queries: [text('a')], topK: 0 })).results[0]?.ids.length,
+    (await client.search({ ...plain, index: 'shop', queries: [text('a')], topK: 0 })).results[0]?.ids.length,
     4,
   );
 });
 
 test('one bad item never fails its neighbours', async (context) => {
   const { client } = await serve(context);
-  await client.createIndex({ name: 'shop', dimension: 3 });
+  await client.createIndex(spec('shop', 3));
   const answer = await client.upsertItems([
     upsert(
       'shop',
@@ -190,8 +221,8 @@ test('one bad item never fails its neighbours', async (context) => {
 
 test('what came before a broken stream stays', async (context) => {
   const { client, encoder } = await serve(context);
-  await client.createIndex({ name: 'shop', dimension: 3 });
-  await client.createIndex({ name: 'other', dimension: 3 });
+  await client.createIndex(spec('shop', 3));
+  await client.createIndex(spec('other', 3));
   await assert.rejects(
     client.upsertItems([upsert('shop', item(1, vector(1, 0, 0))), upsert('other', item(2, vector(1, 0, 0)))]),
     /"other" is not shop/,
@@ -207,13 +238,17 @@ test('what came before a broken stream stays', async (context) => {
     return true;
   });
   await assert.rejects(
-    client.search({ index: 'shop', queries: [text('a')], topK: 1 }),
+    client.search({ ...plain, index: 'shop', queries: [text('a')], topK: 1 }),
     FailedPreconditionError,
   );
   encoder.failure = new UnavailableError('the encoder is away');
-  await assert.rejects(client.search({ index: 'shop', queries: [text('a')], topK: 1 }), UnavailableError);
+  await assert.rejects(
+    client.search({ ...plain, index: 'shop', queries: [text('a')], topK: 1 }),
+    UnavailableError,
+  );
   assert.equal(
-    (await client.search({ index: 'shop', queries: [{ query: vector(1, 0, 0) }], topK: 1 })).results.length,
+    (await client.search({ ...plain, index: 'shop', queries: [{ query: vector(1, 0, 0) }], topK: 1 })).results
+      .length,
     1,
   );
   assert.equal((await client.getIndex({ name: 'shop' })).index?.items, 2n);
@@ -221,24 +256,24 @@ test('what came before a broken stream stays', async (context) => {
 
 test('limits', async (context) => {
   const { client } = await serve(context);
-  await client.createIndex({ name: 'shop', dimension: 1 });
+  await client.createIndex(spec('shop', 1));
   const many = Array.from({ length: MAX_BATCH_ITEMS + 1 }, (_, i) => i);
   await assert.rejects(
-    client.search({ index: 'shop', queries: many.map(() => text('a')), topK: 1 }),
+    client.search({ ...plain, index: 'shop', queries: many.map(() => text('a')), topK: 1 }),
     ResourceExhaustedError,
   );
   await assert.rejects(
-    client.upsertItems([upsert('shop', ...many.map((id) => item(id, vector(1))))]),
+    client.upsertItems([unmarked('shop', ...many.map((id) => item(id, vector(1))))]),
     ResourceExhaustedError,
   );
   await assert.rejects(client.deleteItems({ index: 'shop', ids: many.map(BigInt) }), ResourceExhaustedError);
   for (const topK of [-1, 1001])
     await assert.rejects(
-      client.search({ index: 'shop', queries: [text('a')], topK }),
+      client.search({ ...plain, index: 'shop', queries: [text('a')], topK }),
       /top_k: -?\d+ is not a whole number/,
     );
   const full = Array.from({ length: 10 }, (_, n) =>
-    upsert('shop', ...many.slice(1).map((id) => item(n * 2_000 + id, vector(1)))),
+    unmarked('shop', ...many.slice(1).map((id) => item(n * 2_000 + id, vector(1)))),
   );
   await assert.rejects(client.upsertItems(full), ResourceExhaustedError);
   assert.equal((await client.getIndex({ name: 'shop' })).index?.items, 9n * 1024n);
@@ -246,17 +281,20 @@ test('limits', async (context) => {
 
 test('a search that is cancelled stops, and others are answered meanwhile', async (context) => {
   const { client, catalog } = await serve(context);
-  const { index } = await catalog.create('large', { dimension: 4096 });
-  const random = () => Float32Array.from({ length: 4096 }, Math.random);
+  const index = await catalog.create({ name: 'large', dimension: 4096 });
+  const random = () => normalize(Float32Array.from({ length: 4096 }, Math.random), 'random');
   const vectors = Array.from({ length: 1_000 }, random);
-  await index.upsert(
-    vectors.map((_, i) => BigInt(i)),
-    vectors,
-  );
+  await index.upsert({
+    ids: BigInt64Array.from(vectors, (_, i) => BigInt(i)),
+    vectors: Float32Array.from(vectors.flatMap((vector) => [...vector])),
+  });
   const bytes = toVector(vectors[0] as Float32Array, VectorFormat.VECTOR_FORMAT_LITTLE_ENDIAN);
   const queries: Query[] = Array(512).fill({ query: { $case: 'vector', value: bytes } });
   const controller = new AbortController();
-  const search = client.search({ index: 'large', queries, topK: 10 }, { signal: controller.signal });
+  const search = client.search(
+    { ...plain, index: 'large', queries, topK: 10 },
+    { signal: controller.signal },
+  );
   const order: string[] = [];
   search.catch(() => order.push('search'));
   await client.listIndexes({});
@@ -335,4 +373,106 @@ test('no path leads out of the data folder', async (context) => {
   await assert.rejects(evaluation('bad.npy'), /bad\.npy:1: is not JSON/);
   await assert.rejects(client.ensemble(EnsembleRequest.fromPartial({})), InvalidInputError);
   await assert.rejects(client.evaluate(EvaluateRequest.fromPartial({})), /reference: is empty/);
+});
+
+test('aliases: searched and filled in place of an index, swapped, and listed', async (context) => {
+  const { client } = await serve(context);
+  await client.createIndex(spec('shop-1', 3));
+  await client.createIndex(spec('shop-2', 3));
+  assert.deepEqual(await client.setAlias({ alias: 'live', index: 'shop-1' }), { previousIndex: '' });
+  const added = await client.upsertItems([upsert('live', item(1, vector(1, 0, 0)))]);
+  assert.deepEqual([added.index?.name, added.index?.aliases], ['shop-1', ['live']]);
+  await client.upsertItems([upsert('shop-2', item(2, vector(1, 0, 0)))]);
+  const nearest = async () => {
+    const query = { ...plain, index: 'live', queries: [{ query: vector(1, 0, 0) }], topK: 1 };
+    const { results, index } = await client.search(query);
+    return [index, results[0]?.ids[0]];
+  };
+  assert.deepEqual(await nearest(), ['shop-1', 1n]);
+  assert.deepEqual(await client.setAlias({ alias: 'live', index: 'shop-2' }), { previousIndex: 'shop-1' });
+  assert.deepEqual(await nearest(), ['shop-2', 2n]);
+  assert.deepEqual((await client.listAliases({})).aliases, [{ name: 'live', index: 'shop-2' }]);
+  assert.equal((await client.getIndex({ name: 'live' })).index?.name, 'shop-2');
+  await assert.rejects(client.dropIndex({ name: 'shop-2' }), FailedPreconditionError);
+  await assert.rejects(client.setAlias({ alias: 'a/b', index: 'shop-1' }), /alias: /);
+  await assert.rejects(client.setAlias({ alias: 'shop-1', index: 'shop-2' }), AlreadyExistsError);
+  await assert.rejects(client.createIndex(spec('live', 3)), AlreadyExistsError);
+  await client.dropAlias({ alias: 'live' });
+  await assert.rejects(client.dropAlias({ alias: 'live' }), NotFoundError);
+  await client.dropIndex({ name: 'shop-2' });
+});
+
+test('attributes come back, and searches filter by them', async (context) => {
+  const { client } = await serve(context);
+  await client.createIndex(spec('shop', 3));
+  const priced = (id: number, price: number): Item =>
+    item(id, vector(id, 1, 0), {
+      price: { value: { $case: 'intValue', value: BigInt(price) } },
+      category: { value: { $case: 'stringValue', value: price < 100 ? '袜子' : '裙子' } },
+      sold: { value: { $case: 'boolValue', value: id === 1 } },
+      rating: { value: { $case: 'doubleValue', value: id / 2 } },
+    });
+  const bad = item(9, vector(1, 1, 1), { price: { value: undefined } });
+  const named = item(8, vector(1, 1, 1), { 价格: { value: { $case: 'intValue', value: 1n } } });
+  const { upserted, failures } = await client.upsertItems([
+    upsert('shop', priced(1, 50), priced(2, 150), priced(3, 250), bad, named),
+  ]);
+  assert.equal(upserted, 3n);
+  assert.deepEqual(
+    failures.map(({ id, status }) => [id, status?.message]),
+    [
+      [9n, 'item 9.attributes[price]: has no value'],
+      [8n, failures[1]?.status?.message],
+    ],
+  );
+  assert.match(failures[1]?.status?.message ?? '', /^item 8: "价格" cannot name an attribute/);
+  const { items, index } = await client.getItems({ index: 'shop', ids: [2n, 9n] });
+  assert.equal(index, 'shop');
+  assert.deepEqual(items[0]?.attributes, priced(2, 150).attributes);
+  assert.deepEqual([items[1]?.status?.code, items[1]?.attributes], [status.NOT_FOUND, {}]);
+  const found = async (filter: Condition[]) => {
+    const queries = [{ query: vector(1, 0, 0) }];
+    const { results } = await client.search({ ...plain, index: 'shop', queries, topK: 9, filter });
+    return [...(results[0]?.ids ?? [])].sort();
+  };
+  const int = (value: bigint) => ({ value: { $case: 'intValue' as const, value } });
+  assert.deepEqual(await found([]), [1n, 2n, 3n]);
+  const skirts = { value: { $case: 'stringValue' as const, value: '裙子' } };
+  assert.deepEqual(await found([{ attribute: 'category', test: { $case: 'equals', value: skirts } }]), [
+    2n,
+    3n,
+  ]);
+  const prices = { values: [int(50n), int(250n)] };
+  assert.deepEqual(await found([{ attribute: 'price', test: { $case: 'oneOf', value: prices } }]), [1n, 3n]);
+  const range = {
+    lower: { $case: 'above' as const, value: int(50n) },
+    upper: { $case: 'atMost' as const, value: int(150n) },
+  };
+  assert.deepEqual(await found([{ attribute: 'price', test: { $case: 'range', value: range } }]), [2n]);
+  await assert.rejects(found([{ attribute: 'price', test: undefined }]), /filter\[0\]: has no test/);
+  const text = { lower: { $case: 'above' as const, value: skirts }, upper: undefined };
+  await assert.rejects(
+    found([{ attribute: 'price', test: { $case: 'range', value: text } }]),
+    /a bound has to be a number/,
+  );
+});
+
+test('vectors come with the fingerprint of their model', async (context) => {
+  const { client } = await serve(context);
+  await client.createIndex(spec('known', 3));
+  await client.createIndex(spec('unknown', 3, ''));
+  await assert.rejects(
+    client.createIndex({ name: 'other', dimension: 0, modelFingerprint: 'model-b' }),
+    FailedPreconditionError,
+  );
+  const one = item(1, vector(1, 0, 0));
+  await client.upsertItems([upsert('known', one)]);
+  await client.upsertItems([unmarked('unknown', one)]);
+  await assert.rejects(client.upsertItems([unmarked('known', one)]), /no known model .* model model-a$/);
+  await assert.rejects(client.upsertItems([upsert('unknown', one)]), /model model-a .* no known model$/);
+  const search = (index: string, modelFingerprint: string) =>
+    client.search({ ...plain, index, queries: [{ query: vector(1, 0, 0) }], topK: 1, modelFingerprint });
+  await search('known', 'model-a');
+  await search('known', '');
+  await assert.rejects(search('known', 'model-b'), /model model-b .* model model-a$/);
 });

@@ -9,6 +9,7 @@ import { type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createRankerClient, type RankerClient } from '@online-cnclip/client';
 import { toVector } from '@online-cnclip/contracts';
+import { CreateIndexRequest, SearchRequest, UpsertItemsRequest } from '@online-cnclip/contracts/ranker/v1';
 import { UnavailableError } from '@online-cnclip/foundation';
 
 const main = fileURLToPath(new URL('./main.ts', import.meta.url));
@@ -48,26 +49,31 @@ async function stop(
   return code;
 }
 
-const item = (id: number) => ({
-  id: BigInt(id),
-  content: { $case: 'vector' as const, value: toVector(Float32Array.of(id, 1)) },
-});
+const upsert = (from: number, to: number) =>
+  UpsertItemsRequest.fromPartial({
+    index: 'shop',
+    items: Array.from({ length: to - from + 1 }, (_, i) => ({
+      id: BigInt(from + i),
+      content: { $case: 'vector' as const, value: toVector(Float32Array.of(from + i, 1)) },
+    })),
+  });
 
-test('indexes outlive the process', async (context) => {
+test('what was acknowledged outlives the process, however it ends', async (context) => {
   const dataFolder = await mkdtemp(join(tmpdir(), 'ranker-main-'));
   context.after(() => rm(dataFolder, { recursive: true }));
   const first = await start(context, dataFolder);
-  await first.client.createIndex({ name: 'shop', dimension: 2 });
-  await first.client.upsertItems([{ index: 'shop', items: [1, 2, 3].map(item) }]);
-  const texts = { index: 'shop', queries: [{ query: { $case: 'text' as const, value: '猫' } }], topK: 1 };
+  await first.client.createIndex(CreateIndexRequest.fromPartial({ name: 'shop', dimension: 2 }));
+  await first.client.upsertItems([upsert(1, 3)]);
+  await first.client.setAlias({ alias: 'live', index: 'shop' });
+  const queries = [{ query: { $case: 'text' as const, value: '猫' } }];
+  const texts = SearchRequest.fromPartial({ index: 'live', queries, topK: 1 });
   await assert.rejects(first.client.search(texts), UnavailableError);
   assert.equal(await stop(first, 'SIGTERM'), 0);
 
-  const second = await start(context, dataFolder, '--snapshot-interval-ms', '20');
-  const { index } = await second.client.getIndex({ name: 'shop' });
-  assert.equal(index?.items, 3n);
-  await second.client.upsertItems([{ index: 'shop', items: [4, 5].map(item) }]);
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  const second = await start(context, dataFolder);
+  const { index } = await second.client.getIndex({ name: 'live' });
+  assert.deepEqual([index?.name, index?.items, index?.aliases], ['shop', 3n, ['live']]);
+  await second.client.upsertItems([upsert(4, 5)]);
   await stop(second, 'SIGKILL');
 
   const third = await start(context, dataFolder);

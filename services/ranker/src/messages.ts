@@ -7,33 +7,43 @@ import type {
   Query,
   Ranking,
   SearchResult,
+  StoredItem,
 } from '@online-cnclip/contracts/ranker/v1';
-import type { SearchHits } from '@online-cnclip/embedding-index';
 import type { RankingSource as Rankings, Recall } from '@online-cnclip/evaluation';
-import { InvalidInputError } from '@online-cnclip/foundation';
+import { InvalidInputError, NotFoundError } from '@online-cnclip/foundation';
 import {
+  type Attributes,
   type Content,
   type IndexItem,
-  type NamedIndex,
   type Outcome,
   outcomeOf,
+  type SearchHits,
+  type VectorIndex,
 } from '@online-cnclip/retrieval';
 import { type CallContext, itemStatus } from '@online-cnclip/service-kit';
+import { fromAttributes, toAttributes } from './attributes.ts';
 
-export const toIndexMessage = ({ name, index }: NamedIndex): Index => ({
-  name,
+/** @param aliases index by alias. */
+export const toIndexMessage = async (
+  index: VectorIndex,
+  aliases: ReadonlyMap<string, string>,
+): Promise<Index> => ({
+  name: index.name,
   dimension: index.dimension,
-  items: BigInt(index.size),
+  items: BigInt(await index.count()),
   modelFingerprint: index.fingerprint ?? '',
   createTime: index.createTime,
+  aliases: [...aliases].flatMap(([alias, name]) => (name === index.name ? [alias] : [])),
 });
 
 export function fromQuery({ query }: Query, position: number): Content {
   return contentOf(query, `queries[${position}]`);
 }
 
-export function fromItem({ id, content }: Item): IndexItem {
-  return { id, content: contentOf(content, `item ${id}`) };
+export function fromItem({ id, content, attributes }: Item): IndexItem {
+  const read = outcomeOf(() => fromAttributes(attributes, `item ${id}`));
+  if (!read.ok) return { id, content: { kind: 'unusable', error: read.error } };
+  return { id, content: contentOf(content, `item ${id}`), attributes: read.value };
 }
 
 /** Never throws: what cannot be read fails alone. */
@@ -61,6 +71,18 @@ export function toSearchResult(outcome: Outcome<SearchHits>, context: CallContex
 export const toItemResult = (id: bigint, error: Error | undefined, context: CallContext): ItemResult => ({
   id,
   status: itemStatus(error, context),
+});
+
+export const missingItem = (id: bigint): NotFoundError => new NotFoundError(`there is no item ${id}`);
+
+export const toStoredItem = (
+  id: bigint,
+  attributes: Attributes | undefined,
+  context: CallContext,
+): StoredItem => ({
+  id,
+  status: itemStatus(attributes ? undefined : missingItem(id), context),
+  attributes: toAttributes(attributes ?? {}),
 });
 
 /** @param place the field that holds them. */

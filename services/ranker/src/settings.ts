@@ -1,13 +1,10 @@
 import { DEFAULT_MAX_ITEMS } from '@online-cnclip/embedding-index';
-import { setting } from '@online-cnclip/foundation';
+import { type ConfigOf, setting } from '@online-cnclip/foundation';
 import { addressSchema, environmentName, serviceSettings } from '@online-cnclip/service-kit';
 import { z } from 'zod';
 
 const NAME = 'ranker';
 const environment = (name: string): string => environmentName(NAME, name);
-
-/** What is lost at most when the process is killed; a snapshot of a million items takes seconds. */
-const DEFAULT_SNAPSHOT_INTERVAL_MS = 30_000;
 
 /** Settings of the ranker: flag, environment variable or configuration file. */
 export const rankerSettings = {
@@ -31,15 +28,17 @@ export const rankerSettings = {
       .int()
       .positive()
       .default(DEFAULT_MAX_ITEMS)
-      .describe('items of one index at most (2 KB each at 512 numbers)'),
+      .describe('items of one index at most (at 512 numbers 0.6 KB of memory and 2 KB of disk each)'),
   ),
-  snapshotIntervalMs: setting(
-    environment('SNAPSHOT_INTERVAL_MS'),
+  searchThreads: setting(
+    environment('SEARCH_THREADS'),
     z.coerce
       .number()
       .int()
       .positive()
-      .default(DEFAULT_SNAPSHOT_INTERVAL_MS)
-      .describe('time between two snapshots of changed indexes'),
+      .optional()
+      .describe('threads that compute one search of a large index [one per core]'),
   ),
 } as const;
+
+export type RankerConfig = ConfigOf<typeof rankerSettings>;

@@ -5,30 +5,36 @@ import type { MetricSpec, Telemetry } from '@online-cnclip/service-kit';
 export const RANKER_TELEMETRY = {
   indexes: {
     name: 'onlinecnclip_ranker_indexes',
-    help: 'Indexes in memory',
+    help: 'Indexes of the engine',
   },
   items: {
     name: 'onlinecnclip_ranker_items',
     help: 'Items of all indexes',
   },
-  snapshots: {
-    name: 'onlinecnclip_ranker_snapshot_seconds',
-    help: 'Time that saving the changed indexes took',
-    buckets: [0.01, 0.05, 0.2, 1, 5, 20, 60],
+  commits: {
+    name: 'onlinecnclip_ranker_commit_seconds',
+    help: 'Time that it took to make the changes that came together durable',
+    buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10],
   },
 } as const satisfies Record<string, MetricSpec>;
 
 const MS_PER_SECOND = 1_000;
 
 export function observeCatalog(telemetry: Telemetry, catalog: IndexCatalog): void {
-  telemetry.gauge(RANKER_TELEMETRY.indexes, () => catalog.list().length);
+  telemetry.gauge(RANKER_TELEMETRY.indexes, () => orUnknown(async () => (await catalog.list()).length));
   telemetry.gauge(RANKER_TELEMETRY.items, () =>
-    catalog.list().reduce((items, { index }) => items + index.size, 0),
+    orUnknown(async () => {
+      const counts = await Promise.all((await catalog.list()).map((index) => index.count()));
+      return counts.reduce((sum, count) => sum + count, 0);
+    }),
   );
 }
 
-/** @returns what is to be told of each saving. */
-export function observeSnapshots(telemetry: Telemetry): (durationMs: number) => void {
-  const seconds = telemetry.histogram(RANKER_TELEMETRY.snapshots);
+/** @returns what is to be told of each commit. */
+export function observeCommits(telemetry: Telemetry): (durationMs: number) => void {
+  const seconds = telemetry.histogram(RANKER_TELEMETRY.commits);
   return (durationMs) => seconds.observe(durationMs / MS_PER_SECOND);
 }
+
+/** An engine that cannot be reached must not keep the other metrics from being read. */
+const orUnknown = (read: () => Promise<number>): Promise<number> => read().catch(() => Number.NaN);

@@ -1,7 +1,12 @@
 import { requireBatchSize } from '@online-cnclip/contracts';
 import type { ItemResult, UpsertItemsRequest, UpsertItemsResponse } from '@online-cnclip/contracts/ranker/v1';
 import { InvalidInputError } from '@online-cnclip/foundation';
-import { type IndexCatalog, type QueryEncoder, upsertContents } from '@online-cnclip/retrieval';
+import {
+  type IndexCatalog,
+  type QueryEncoder,
+  upsertContents,
+  type VectorIndex,
+} from '@online-cnclip/retrieval';
 import type { CallContext } from '@online-cnclip/service-kit';
 import { fromItem, toIndexMessage, toItemResult } from './messages.ts';
 
@@ -16,15 +21,20 @@ export async function upsertStream(
   context: CallContext,
 ): Promise<UpsertItemsResponse> {
   let name = '';
+  let target: VectorIndex | undefined;
   let upserted = 0n;
   let refused = 0n;
   const failures: ItemResult[] = [];
-  for await (const { index, items } of requests) {
+  for await (const { index, items, modelFingerprint } of requests) {
     name = continuedName(name, index);
     requireBatchSize(items.length, 'items');
-    // Looked up for each message: the index may be dropped while the stream is open.
-    const target = catalog.get(name).index;
-    const outcomes = await upsertContents(target, items.map(fromItem), encoder, context);
+    // Looked up for each message: the index may be dropped while the stream is open. An alias is followed once: a stream
+    // fills one index, even when the alias is moved meanwhile.
+    target = await catalog.get(target?.name ?? name);
+    const outcomes = await upsertContents(target, items.map(fromItem), encoder, {
+      ...context,
+      vectorFingerprint: modelFingerprint || undefined,
+    });
     for (const [position, outcome] of outcomes.entries()) {
       if (outcome.ok) {
         upserted++;
@@ -35,8 +45,8 @@ export async function upsertStream(
         failures.push(toItemResult(items[position]?.id ?? 0n, outcome.error, context));
     }
   }
-  if (name === '') throw new InvalidInputError('the stream held no message', { place: 'index' });
-  return { upserted, refused, failures, index: toIndexMessage(catalog.get(name)) };
+  if (!target) throw new InvalidInputError('the stream held no message', { place: 'index' });
+  return { upserted, refused, failures, index: await toIndexMessage(target, await catalog.aliases()) };
 }
 
 function continuedName(name: string, index: string): string {

@@ -9,6 +9,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createRankerClient, createTrainerClient } from '@online-cnclip/client';
+import { SearchRequest } from '@online-cnclip/contracts/ranker/v1';
 import { ListRunsRequest } from '@online-cnclip/contracts/trainer/v1';
 
 // The launcher as a user runs it, with real services and sockets; only the data set and the training are cut short.
@@ -160,7 +161,9 @@ describe('npm start', { timeout: TIMEOUT_MS }, () => {
     assert.equal(offline.seen.queries + offline.unseen.queries, 3);
 
     const query = { query: { $case: 'text' as const, value: '红色的心' } };
-    const { results } = await ranker.search({ index: 'gallery', queries: [query], topK: 3 });
+    const { results } = await ranker.search(
+      SearchRequest.fromPartial({ index: 'gallery', queries: [query], topK: 3 }),
+    );
     assert.equal(results[0]?.ids.length, 3);
     const { runs } = await trainer.listRuns(ListRunsRequest.fromPartial({}));
     assert.deepEqual(

@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AlreadyExistsError, FailedPreconditionError, NotFoundError } from '@online-cnclip/foundation';
+import { setImmediate } from 'node:timers/promises';
+import {
+  AlreadyExistsError,
+  CancelledError,
+  FailedPreconditionError,
+  NotFoundError,
+} from '@online-cnclip/foundation';
 import {
   type Attributes,
   type Condition,
@@ -266,7 +272,7 @@ function checkSearch(check: Check, minRecall: number): void {
   check('an aborted search throws the reason', async (engine) => {
     const index = await engine.create(spec('shop'));
     await index.upsert(batchOf(10));
-    const reason = new Error('enough');
+    const reason = new CancelledError('enough');
     const search = index.search(unitVectors(1, DIMENSION, 5), { topK: 1, signal: AbortSignal.abort(reason) });
     await assert.rejects(search, (error) => error === reason);
   });
@@ -322,6 +328,8 @@ function checkAliases(check: Check): void {
       const [hits] = await index.search(unitVectors(1, DIMENSION, 7), { topK: 1 });
       assert.deepEqual(idsOf(hits), [ids[index.name]]);
       searches++;
+      // An engine that searches without waiting for anything would never let the files be written.
+      await setImmediate();
     }
     await swaps;
   });

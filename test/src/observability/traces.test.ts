@@ -5,6 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { createRankerClient, createTrainerClient } from '@online-cnclip/client';
 import { toVector } from '@online-cnclip/contracts';
+import { CreateIndexRequest, UpsertItemsRequest } from '@online-cnclip/contracts/ranker/v1';
 import { AdaptationOptions, RunState } from '@online-cnclip/contracts/trainer/v1';
 import {
   type CollectedSpan,
@@ -62,11 +63,11 @@ describe('traces across the services', { timeout: TIMEOUT_MS }, () => {
     const ranker = await stack.start('ranker', { ...traced, 'encoder-address': encoder.address });
     await Promise.all([untilServing(encoder), untilServing(ranker)]);
     const client = createRankerClient(ranker.address);
-    const { index } = await client.createIndex({ name: 'shop', dimension: 0 });
+    const { index } = await client.createIndex(CreateIndexRequest.fromPartial({ name: 'shop' }));
     const vector = toVector(new Float32Array(index?.dimension ?? 0).fill(1));
-    await client.upsertItems([
-      { index: 'shop', items: [{ id: 1n, content: { $case: 'vector', value: vector } }] },
-    ]);
+    const items = [{ id: 1n, content: { $case: 'vector' as const, value: vector } }];
+    const { modelFingerprint = '' } = index ?? {};
+    await client.upsertItems([UpsertItemsRequest.fromPartial({ index: 'shop', items, modelFingerprint })]);
     client.close();
     const child = spawn(process.execPath, [cli, 'search', '红色连衣裙', '--address', ranker.address], {
       stdio: ['ignore', 'ignore', 'inherit'],

@@ -1,5 +1,6 @@
-export * from './embedding-index.ts';
 export { EventLoopTurns } from './event-loop-turns.ts';
+export { ExactEngine, type ExactEngineOptions } from './exact/exact-engine.ts';
+export type { ExactIndex } from './exact/exact-index.ts';
 export {
   type Feature,
   type FeatureIdKey,
@@ -11,8 +12,8 @@ export { int64Of, type Line, linesOf, parseObject, show } from './files/json-lin
 export { type NpyReader, openNpy, readNpy } from './files/npy-reader.ts';
 export { writeNpy, writeNpyRows } from './files/npy-writer.ts';
 export * from './limits.ts';
+export type * from './port.ts';
 export { normalize } from './scoring/normalize.ts';
 export { bestRows, type PackedQueries, packQueries, passes, scoreTable } from './scoring/score-table.ts';
 export { type BestRows, TopK } from './scoring/top-k.ts';
 export { VectorTable } from './scoring/vector-table.ts';
-export { loadSnapshot, saveSnapshot } from './snapshot.ts';

@@ -1,3 +1,5 @@
+import { normalize } from './scoring/normalize.ts';
+
 /** Vectors of standard normal numbers; the same for the same seed. */
 export function randomVectors(count: number, dimension: number, seed: number): Float32Array[] {
   // mulberry32
@@ -10,4 +12,12 @@ export function randomVectors(count: number, dimension: number, seed: number): F
   };
   const normal = (): number => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
   return Array.from({ length: count }, () => Float32Array.from({ length: dimension }, normal));
+}
+
+/** The same directions at length 1, one after another. @returns float32 `[count, dimension]`. */
+export function joinedUnitVectors(count: number, dimension: number, seed: number): Float32Array<ArrayBuffer> {
+  const joined = new Float32Array(count * dimension);
+  for (const [i, vector] of randomVectors(count, dimension, seed).entries())
+    joined.set(normalize(vector, `vector ${i}`), i * dimension);
+  return joined;
 }

@@ -84,10 +84,10 @@ export class Telemetry {
   }
 
   /** @param read where given, is asked for the value at each scrape: the depth of a queue, say. */
-  gauge<L extends string>(spec: MetricSpec<L>, read?: () => number): Gauge<L> {
+  gauge<L extends string>(spec: MetricSpec<L>, read?: () => number | Promise<number>): Gauge<L> {
     const gauge: Gauge<L> = new Gauge({
       ...this.#options(spec),
-      ...(read && { collect: () => gauge.set(read()) }),
+      ...(read && { collect: async () => gauge.set(await read()) }),
     });
     return gauge;
   }

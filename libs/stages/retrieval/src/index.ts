@@ -10,4 +10,5 @@ export type { Prediction } from './predictions/prediction-file.ts';
 export type { Content } from './search/embed.ts';
 export { outcomeOf } from './search/embed.ts';
 export * from './search/query-encoder.ts';
-export * from './search/search.ts';
+export { type SearchOptions, searchContents } from './search/search.ts';
+export * from './search/upsert.ts';

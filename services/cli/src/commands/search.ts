@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { createRankerClient, type RankerClient } from '@online-cnclip/client';
 import { errorOfItem, MAX_TOP_K } from '@online-cnclip/contracts';
-import type { Query, SearchResult } from '@online-cnclip/contracts/ranker/v1';
+import { type Query, SearchRequest, type SearchResult } from '@online-cnclip/contracts/ranker/v1';
 import { InvalidInputError, messageOf, NotFoundError } from '@online-cnclip/foundation';
 import type { Command } from 'commander';
 import { countOption } from '../arguments.ts';
@@ -38,7 +38,11 @@ async function search(texts: readonly string[], options: SearchOptions, context:
   const signal = context.stopSignal();
   const results = await withClient(createRankerClient, options.address, async (ranker) => {
     const index = options.index ?? (await onlyIndex(ranker, signal));
-    const request = { index, queries: queries.map(({ query }) => query), topK: options.topK };
+    const request = SearchRequest.fromPartial({
+      index,
+      queries: queries.map(({ query }) => query),
+      topK: options.topK,
+    });
     return (await ranker.search(request, { signal })).results;
   });
   const errors = results.flatMap((result, i) => printResult(queries[i]?.name ?? '', result, context));

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { createRankerClient, createTrainerClient } from '@online-cnclip/client';
-import { CreateIndexRequest, type UpsertItemsRequest } from '@online-cnclip/contracts/ranker/v1';
+import { CreateIndexRequest, UpsertItemsRequest } from '@online-cnclip/contracts/ranker/v1';
 import { RunOptions } from '@online-cnclip/contracts/trainer/v1';
 import {
   cnclip,
@@ -81,7 +81,7 @@ async function fillIndex(name: string): Promise<void> {
       id: BigInt(i + 1),
       content: { $case: 'image' as const, value: readFileSync(path) },
     }));
-    const { upserted } = await client.upsertItems([{ index: name, items } satisfies UpsertItemsRequest]);
+    const { upserted } = await client.upsertItems([UpsertItemsRequest.fromPartial({ index: name, items })]);
     assert.equal(upserted, BigInt(pictures.length));
   } finally {
     client.close();

@@ -1,5 +1,5 @@
 import { errorOfItem } from '@online-cnclip/contracts';
-import type { Query } from '@online-cnclip/contracts/ranker/v1';
+import { type Query, SearchRequest } from '@online-cnclip/contracts/ranker/v1';
 import { InvalidInputError, NotFoundError } from '@online-cnclip/foundation';
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
@@ -52,7 +52,9 @@ async function search(
   query: QueryContent,
 ): Promise<SearchAnswer> {
   const startedAt = performance.now();
-  const { results } = await clients.ranker.search({ index: name, queries: [{ query }], topK });
+  const { results } = await clients.ranker.search(
+    SearchRequest.fromPartial({ index: name, queries: [{ query }], topK }),
+  );
   const milliseconds = performance.now() - startedAt;
   const [result] = results;
   const error = errorOfItem(result?.status);

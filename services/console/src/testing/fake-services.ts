@@ -100,12 +100,16 @@ export class FakeServices {
         this.searches.push(request);
         const hits = this.hits.slice(0, request.topK);
         const result = { ids: hits.map(({ id }) => id), scores: hits.map(({ score }) => score) };
-        return { results: [{ status: { code: 0, message: '' }, ...result }] };
+        return { results: [{ status: { code: 0, message: '' }, ...result }], index: request.index };
       },
       createIndex: unsupported,
       dropIndex: unsupported,
       upsertItems: unsupported,
       deleteItems: unsupported,
+      getItems: unsupported,
+      setAlias: unsupported,
+      listAliases: unsupported,
+      dropAlias: unsupported,
       ensemble: unsupported,
       evaluate: unsupported,
     };

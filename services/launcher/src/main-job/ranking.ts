@@ -5,9 +5,10 @@ import {
   CreateIndexRequest,
   type Ranking,
   RankingSource,
+  SearchRequest,
   type UpsertItemsRequest,
 } from '@online-cnclip/contracts/ranker/v1';
-import { AlreadyExistsError, DataLossError } from '@online-cnclip/foundation';
+import { AbortedError, AlreadyExistsError, DataLossError } from '@online-cnclip/foundation';
 import type { Gallery, GalleryQuery, Trial } from '../galleries.ts';
 import type { RecallReport } from '../report.ts';
 import type { JobContext } from './context.ts';
@@ -18,7 +19,11 @@ const BATCH_ITEMS = 128;
 const TOP_K = 10;
 
 /** The vector of every picture by its item's id. */
-export type EncodedGallery = ReadonlyMap<bigint, Vector>;
+export interface EncodedGallery {
+  readonly vectors: ReadonlyMap<bigint, Vector>;
+  /** Of the model that computed all of them. */
+  readonly modelFingerprint: string;
+}
 
 /** Has the encoder embed a gallery, over one bidirectional stream. */
 export async function encodeGallery(context: JobContext, { index, items }: Gallery): Promise<EncodedGallery> {
@@ -33,24 +38,31 @@ export async function encodeGallery(context: JobContext, { index, items }: Galle
       };
   }
   const vectors = new Map<bigint, Vector>();
-  for await (const { itemId, embedding } of clients.encoder.encode(requests(), { signal })) {
+  const fingerprints = new Set<string>();
+  for await (const { itemId, embedding, modelFingerprint } of clients.encoder.encode(requests(), {
+    signal,
+  })) {
     const error = errorOfItem(embedding?.status);
     if (error) throw error;
     if (!embedding?.vector) throw new DataLossError('has no vector', { place: `item ${itemId}` });
     vectors.set(itemId, embedding.vector);
+    fingerprints.add(modelFingerprint);
     task.update(vectors.size);
   }
   if (vectors.size !== items.length)
     throw new DataLossError(`${vectors.size} of ${items.length} pictures were encoded`, { place: index });
+  const [modelFingerprint = '', another] = fingerprints;
+  if (another !== undefined)
+    throw new AbortedError(`the model was swapped from ${modelFingerprint} to ${another}`, { place: index });
   task.finish(`${items.length} pictures of ${index}`);
-  return vectors;
+  return { vectors, modelFingerprint };
 }
 
 /** Fills an index of the gallery's name, in place of the one of an earlier run. */
 export async function fillIndex(
   { clients, signal }: JobContext,
   name: string,
-  gallery: EncodedGallery,
+  { vectors, modelFingerprint }: EncodedGallery,
 ): Promise<void> {
   const { ranker } = clients;
   const request = CreateIndexRequest.fromPartial({ name });
@@ -60,17 +72,18 @@ export async function fillIndex(
     await ranker.createIndex(request, { signal });
   });
   function* requests(): Generator<UpsertItemsRequest> {
-    for (const batch of batches([...gallery]))
+    for (const batch of batches([...vectors]))
       yield {
         index: name,
-        items: batch.map(([id, vector]) => ({ id, content: { $case: 'vector', value: vector } })),
+        items: batch.map(([id, value]) => ({ id, content: { $case: 'vector', value }, attributes: {} })),
+        modelFingerprint,
       };
   }
   const { upserted, failures } = await ranker.upsertItems(requests(), { signal });
   const error = errorOfItem(failures[0]?.status);
   if (error) throw error;
-  if (upserted !== BigInt(gallery.size))
-    throw new DataLossError(`took ${upserted} of ${gallery.size} items`, { place: `index ${name}` });
+  if (upserted !== BigInt(vectors.size))
+    throw new DataLossError(`took ${upserted} of ${vectors.size} items`, { place: `index ${name}` });
 }
 
 /** Searches the trial's index with its queries and has the ranker score the answers. */
@@ -104,11 +117,11 @@ async function search(
   const task = progress.start('rank', queries.length);
   const rankings: Ranking[] = [];
   for (const batch of batches(queries)) {
-    const request = {
+    const request = SearchRequest.fromPartial({
       index,
       queries: batch.map(({ text }) => ({ query: { $case: 'text' as const, value: text } })),
       topK: TOP_K,
-    };
+    });
     const { results } = await clients.ranker.search(request, { signal });
     for (const [i, { status, ids }] of results.entries()) {
       const error = errorOfItem(status);

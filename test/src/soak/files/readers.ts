@@ -2,7 +2,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { inspectCheckpoint, readCheckpoint, readSafetensors } from '@online-cnclip/checkpoint';
 import { checkDataset, openDataset, readImagesTsv, readTextsJsonl } from '@online-cnclip/dataset';
-import { loadSnapshot, openNpy, readFeatures, readNpy } from '@online-cnclip/embedding-index';
+import { ExactEngine, openNpy, readFeatures, readNpy } from '@online-cnclip/embedding-index';
 import { evaluate, rankingsOfFile } from '@online-cnclip/evaluation';
 import { openImageCache } from '@online-cnclip/image-cache';
 import { preprocess } from '@online-cnclip/preprocessing';
@@ -125,9 +125,20 @@ export const READERS: readonly Reader[] = [
     place: 'image',
     read: (path) => preprocess(readFileSync(path), 224),
   },
-  { kind: 'index', seeds: ['live.index'], place: 'live.index', read: (path) => loadSnapshot(path) },
+  { kind: 'index', seeds: ['live.items'], place: 'live.items', read: (_, folder) => openIndexes(folder) },
+  {
+    kind: 'index snapshot',
+    seeds: ['live.index'],
+    place: 'live.index',
+    read: (_, folder) => openIndexes(folder),
+  },
   { kind: 'cache', seeds: ['cache.mdb'], place: 'data.mdb', read: (_, folder) => readCache(folder) },
 ];
+
+async function openIndexes(folder: string): Promise<void> {
+  const engine = await ExactEngine.open({ folder, threads: 1 });
+  await engine.close();
+}
 
 /** Puts the bytes where the reader wants its file, in a folder that holds nothing else. @returns the file's path. */
 export function layOut(reader: Reader, bytes: Buffer, seeds: string, folder: string): string {

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readCheckpoint, writeCheckpoint } from '@online-cnclip/checkpoint';
-import { createIndex, saveSnapshot, writeFeatures } from '@online-cnclip/embedding-index';
+import { ExactEngine, normalize, writeFeatures } from '@online-cnclip/embedding-index';
 import { type NewImage, openImageCache, perceptualSignature } from '@online-cnclip/image-cache';
 import sharp from 'sharp';
 import { GOLDENS } from '../tiny-data.ts';
@@ -64,15 +64,38 @@ const VECTORS = 40;
 const DIMENSION = 16;
 
 async function writeVectors(folder: string): Promise<void> {
-  const ids = Array.from({ length: VECTORS }, (_, i) => BigInt(i + 1));
-  const vectors = ids.map((_, row) =>
-    Float32Array.from({ length: DIMENSION }, (_, i) => Math.sin(row + i * 7)),
+  const ids = BigInt64Array.from({ length: VECTORS }, (_, i) => BigInt(i + 1));
+  const vectors = Array.from(ids, (_, row) =>
+    normalize(
+      Float32Array.from({ length: DIMENSION }, (_, i) => Math.sin(row + i * 7)),
+      'seed',
+    ),
   );
-  const index = createIndex({ dimension: DIMENSION, fingerprint: 'seed' });
-  await index.upsert(ids, vectors);
-  await saveSnapshot(index, join(folder, 'live.index'));
-  const features = ids.map((id, row) => ({ id, feature: vectors[row] as Float32Array }));
+  const joined = Float32Array.from(vectors.flatMap((vector) => [...vector]));
+  const indexes = join(folder, 'indexes');
+  const engine = await ExactEngine.open({ folder: indexes, threads: 1 });
+  const index = await engine.create({ name: 'live', dimension: DIMENSION, fingerprint: 'seed' });
+  await index.upsert({ ids, vectors: joined, attributes: vectors.map((_, row) => ({ row: BigInt(row) })) });
+  await index.delete(ids.slice(0, 3));
+  await engine.close();
+  copyFileSync(join(indexes, 'live.items'), join(folder, 'live.items'));
+  writeFileSync(join(folder, 'live.index'), snapshotOf(ids, joined));
+  const features = Array.from(ids, (id, row) => ({ id, feature: vectors[row] as Float32Array }));
   await writeFeatures(join(folder, 'features.jsonl'), 'image_id', features);
+}
+
+/** What earlier versions kept an index in (libs/artifacts/embedding-index/src/files/snapshot-format.ts). */
+function snapshotOf(ids: BigInt64Array, vectors: Float32Array): Buffer {
+  const createTime = '2026-01-01T00:00:00.000Z';
+  const header = Buffer.from(
+    JSON.stringify({ dimension: DIMENSION, items: ids.length, fingerprint: 'seed', createTime }),
+  );
+  const prefix = Buffer.alloc(16);
+  prefix.write('OCNINDEX', 'latin1');
+  prefix.writeUInt32LE(1, 8);
+  prefix.writeUInt32LE(header.length, 12);
+  const content = Buffer.concat([prefix, header, Buffer.from(ids.buffer), Buffer.from(vectors.buffer)]);
+  return Buffer.concat([content, createHash('sha256').update(content).digest()]);
 }
 
 async function writeCache(folder: string): Promise<void> {

@@ -25,10 +25,7 @@ export class VectorTable {
 
   /** @throws InvalidInputError when the dimension is no positive whole number up to MAX_DIMENSION. */
   constructor(dimension: number) {
-    if (!Number.isInteger(dimension) || dimension < 1 || dimension > MAX_DIMENSION)
-      throw new InvalidInputError(`${dimension} is not a whole number from 1 to ${MAX_DIMENSION}`, {
-        place: 'dimension',
-      });
+    requireDimension(dimension);
     this.dimension = dimension;
     this.stride = strideOf(dimension);
     const block = rowsPerBlock(this.stride);
@@ -95,4 +92,12 @@ export class VectorTable {
     if (chunk === undefined) throw new RangeError(`no row ${row}`);
     return { chunk, offset: (row % this.#chunkRows) * this.stride };
   }
+}
+
+/** @throws InvalidInputError when it is no whole number from 1 to MAX_DIMENSION. */
+export function requireDimension(dimension: number): void {
+  if (Number.isInteger(dimension) && dimension >= 1 && dimension <= MAX_DIMENSION) return;
+  throw new InvalidInputError(`${dimension} is not a whole number from 1 to ${MAX_DIMENSION}`, {
+    place: 'dimension',
+  });
 }

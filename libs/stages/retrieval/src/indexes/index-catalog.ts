@@ -1,120 +1,53 @@
-import { mkdir, readdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import {
-  createIndex,
-  type EmbeddingIndex,
-  type IndexOptions,
-  loadSnapshot,
-  saveSnapshot,
-} from '@online-cnclip/embedding-index';
-import { AlreadyExistsError, NotFoundError, ResourceExhaustedError } from '@online-cnclip/foundation';
 import { requireIndexName } from './index-name.ts';
+import type { IndexSpec, VectorEngine, VectorIndex } from './vector-index.ts';
 
-/** Each index holds memory even when it is empty, and is a file to look after. */
-export const MAX_INDEXES = 256;
-
-const EXTENSION = '.index';
-
-/** An index by its name. */
-export interface NamedIndex {
-  readonly name: string;
-  readonly index: EmbeddingIndex;
-}
-
-export interface CatalogOptions {
-  /** Where snapshots are; made when it is not there. */
-  readonly folder: string;
-  readonly maxItems: number;
-}
-
-interface Entry extends NamedIndex {
-  readonly path: string;
-  /** The index's revision in its file. */
-  savedRevision: number;
-}
-
-/**
- * Named indexes in memory, with a snapshot of each in a folder. What was changed since the last {@link saveChanged} is lost when
- * the process is killed; creating and dropping are not.
- */
+/** Named indexes and their aliases, kept by an engine; names are looked at before the engine sees them. */
 export class IndexCatalog {
-  readonly #options: CatalogOptions;
-  readonly #entries = new Map<string, Entry>();
-  /** Changes of the folder, one after another. */
-  #files: Promise<unknown> = Promise.resolve();
+  readonly #engine: VectorEngine;
 
-  constructor(options: CatalogOptions) {
-    this.#options = options;
+  constructor(engine: VectorEngine) {
+    this.#engine = engine;
   }
 
-  /** Loads every snapshot of the folder. @throws DataLossError naming the one that is damaged. */
-  static async open(options: CatalogOptions): Promise<IndexCatalog> {
-    const catalog = new IndexCatalog(options);
-    await mkdir(options.folder, { recursive: true });
-    for (const file of await readdir(options.folder)) {
-      if (file.startsWith('.') || !file.endsWith(EXTENSION)) continue;
-      const name = requireIndexName(file.slice(0, -EXTENSION.length), options.folder);
-      const path = join(options.folder, file);
-      const index = await loadSnapshot(path, { maxItems: options.maxItems });
-      catalog.#entries.set(name, { name, index, path, savedRevision: index.revision });
-    }
-    return catalog;
+  /** An empty index, durable when the promise resolves. @throws AlreadyExistsError, ResourceExhaustedError. */
+  async create(spec: IndexSpec): Promise<VectorIndex> {
+    requireIndexName(spec.name);
+    return this.#engine.create(spec);
+  }
+
+  /** @throws InvalidInputError when it is not a name, NotFoundError when there is none of that name or alias. */
+  async get(nameOrAlias: string): Promise<VectorIndex> {
+    return this.#engine.open(requireIndexName(nameOrAlias));
   }
 
   /** In the order of their names. */
-  list(): NamedIndex[] {
-    return [...this.#entries.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  list(): Promise<readonly VectorIndex[]> {
+    return this.#engine.list();
   }
 
-  /** @throws InvalidInputError when it is not a name, NotFoundError when there is none of that name. */
-  get(name: string): NamedIndex {
-    const entry = this.#entries.get(requireIndexName(name));
-    if (!entry) throw new NotFoundError(`there is no index ${name}`);
-    return entry;
-  }
-
-  /** An empty index, on disk when the promise resolves. @throws AlreadyExistsError, ResourceExhaustedError. */
-  create(name: string, options: Pick<IndexOptions, 'dimension' | 'fingerprint'>): Promise<NamedIndex> {
+  /** Removes an index and its items. @returns the items it held. @throws NotFoundError, FailedPreconditionError. */
+  async drop(name: string): Promise<number> {
     requireIndexName(name);
-    return this.#changeFiles(async () => {
-      if (this.#entries.has(name)) throw new AlreadyExistsError(`index ${name} is there already`);
-      if (this.#entries.size >= MAX_INDEXES)
-        throw new ResourceExhaustedError(`there are ${MAX_INDEXES} indexes, which is the limit`);
-      const index = createIndex({ ...options, maxItems: this.#options.maxItems });
-      const path = join(this.#options.folder, `${name}${EXTENSION}`);
-      const entry = { name, index, path, savedRevision: await saveSnapshot(index, path) };
-      this.#entries.set(name, entry);
-      return entry;
-    });
+    const index = (await this.#engine.list()).find((one) => one.name === name);
+    const items = (await index?.count()) ?? 0;
+    await this.#engine.drop(name);
+    return items;
   }
 
-  /** Removes an index and its file. @returns the items it held. @throws NotFoundError. */
-  drop(name: string): Promise<number> {
-    return this.#changeFiles(async () => {
-      const { index } = this.get(name);
-      const { path } = this.#entries.get(name) as Entry;
-      this.#entries.delete(name);
-      await rm(path, { force: true });
-      return index.size;
-    });
+  /** @returns the index that the alias led to before. @throws NotFoundError, AlreadyExistsError. */
+  async setAlias(alias: string, name: string): Promise<string | undefined> {
+    requireIndexName(alias, 'alias');
+    return this.#engine.setAlias(alias, requireIndexName(name));
   }
 
-  /** Writes the snapshots of the indexes that have changed since theirs. @returns their names. */
-  saveChanged(): Promise<string[]> {
-    return this.#changeFiles(async () => {
-      const saved: string[] = [];
-      for (const entry of this.#entries.values()) {
-        if (entry.index.revision === entry.savedRevision) continue;
-        entry.savedRevision = await saveSnapshot(entry.index, entry.path);
-        saved.push(entry.name);
-      }
-      return saved;
-    });
+  /** @throws NotFoundError. */
+  async removeAlias(alias: string): Promise<void> {
+    await this.#engine.removeAlias(requireIndexName(alias, 'alias'));
   }
 
-  #changeFiles<T>(work: () => Promise<T>): Promise<T> {
-    const running = this.#files.then(work);
-    this.#files = running.catch(() => {}); // Heard by its caller; the next change goes ahead.
-    return running;
+  /** Index by alias, in the order of the aliases. */
+  async aliases(): Promise<ReadonlyMap<string, string>> {
+    const aliases = [...(await this.#engine.aliases())];
+    return new Map(aliases.sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 }

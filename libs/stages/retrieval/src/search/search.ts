@@ -1,66 +1,44 @@
-import { type EmbeddingIndex, normalize, requireTopK, type SearchHits } from '@online-cnclip/embedding-index';
+import { normalize, requireTopK } from '@online-cnclip/embedding-index';
+import type { Filter } from '../indexes/filter.ts';
+import type { SearchHits, VectorIndex } from '../indexes/vector-index.ts';
 import { type Content, type EmbeddedContents, embedContents, outcomeOf } from './embed.ts';
+import { requireComparable } from './embedding-space.ts';
 import type { EncodeOptions, Outcome, QueryEncoder } from './query-encoder.ts';
+
+export interface SearchOptions extends EncodeOptions {
+  /** Items wanted per query, 1 to MAX_TOP_K. */
+  readonly topK: number;
+  readonly filter?: Filter | undefined;
+  /** Of the model that computed the queries which are vectors; absent: not checked. */
+  readonly vectorFingerprint?: string | undefined;
+}
 
 /**
  * The nearest items of each query. A query that cannot be embedded fails alone.
  *
- * @throws InvalidInputError for topK; FailedPreconditionError when the encoder's model is not the index's; what the
+ * @throws InvalidInputError for topK; FailedPreconditionError when a query's model is not the index's; what the
  *   encoder throws for a whole batch; the signal's reason.
  */
 export async function searchContents(
-  index: EmbeddingIndex,
+  index: VectorIndex,
   queries: readonly Content[],
-  topK: number,
   encoder: QueryEncoder,
-  options: EncodeOptions = {},
+  options: SearchOptions,
 ): Promise<Outcome<SearchHits>[]> {
+  const { topK, filter, signal, vectorFingerprint } = options;
   requireTopK(topK, 'top_k');
+  requireComparable(index, vectorFingerprint);
   const embedded = await embedContents(queries, encoder, options);
+  requireComparable(index, embedded.fingerprint);
   const vectors = normalizeEach(embedded, index.dimension, (position) => `queries[${position}]`);
   const good = vectors.flatMap((vector) => (vector.ok ? [vector.value] : []));
-  const { fingerprint } = embedded;
-  const hits = await index.search(good, topK, { signal: options.signal, fingerprint });
+  const hits = await index.search(joinVectors(good, index.dimension), { topK, filter, signal });
   let next = 0;
   return vectors.map((vector) => (vector.ok ? { ok: true, value: hits[next++] as SearchHits } : vector));
 }
 
-/** An item to be found. */
-export interface IndexItem {
-  readonly id: bigint;
-  readonly content: Content;
-}
-
-/**
- * Adds items to an index, or replaces those whose id is there. An item that cannot be embedded is refused alone.
- *
- * @returns what became of each, in order.
- * @throws FailedPreconditionError when the encoder's model is not the index's, ResourceExhaustedError when the index is
- *   full, what the encoder throws for a whole batch. Nothing was added then.
- */
-export async function upsertContents(
-  index: EmbeddingIndex,
-  items: readonly IndexItem[],
-  encoder: QueryEncoder,
-  options: EncodeOptions = {},
-): Promise<Outcome<bigint>[]> {
-  const contents = items.map(({ content }) => content);
-  const embedded = await embedContents(contents, encoder, options);
-  const vectors = normalizeEach(embedded, index.dimension, (position) => `item ${items[position]?.id}`);
-  const ids: bigint[] = [];
-  const good: Float32Array[] = [];
-  const outcomes = vectors.map((vector, position): Outcome<bigint> => {
-    if (!vector.ok) return vector;
-    const { id } = items[position] as IndexItem;
-    ids.push(id);
-    good.push(vector.value);
-    return { ok: true, value: id };
-  });
-  await index.upsert(ids, good, { fingerprint: embedded.fingerprint });
-  return outcomes;
-}
-
-function normalizeEach(
+/** Vectors of length 1, one per content; what cannot be one fails alone. */
+export function normalizeEach(
   { vectors }: EmbeddedContents,
   dimension: number,
   place: (position: number) => string,
@@ -68,4 +46,11 @@ function normalizeEach(
   return vectors.map((vector, position) =>
     vector.ok ? outcomeOf(() => normalize(vector.value, place(position), dimension)) : vector,
   );
+}
+
+/** float32 `[vectors, dimension]`. */
+export function joinVectors(vectors: readonly Float32Array[], dimension: number): Float32Array {
+  const joined = new Float32Array(vectors.length * dimension);
+  for (const [i, vector] of vectors.entries()) joined.set(vector, i * dimension);
+  return joined;
 }

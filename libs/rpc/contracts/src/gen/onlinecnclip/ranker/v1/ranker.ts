@@ -31,18 +31,27 @@ export interface Index {
   dimension: number;
   /** Items it holds. */
   items: bigint;
-  /** Fingerprint of the model its vectors came from; empty while that is not known (filled by vectors only). */
+  /** Fingerprint of the model that its vectors are of, since it was made; empty: not known. */
   modelFingerprint: string;
   /** When it was made. */
-  createTime: Date | undefined;
+  createTime:
+    | Date
+    | undefined;
+  /** The aliases that lead to it, by name. */
+  aliases: string[];
 }
 
 /** Request of CreateIndex. */
 export interface CreateIndexRequest {
   /** Index.name. */
   name: string;
-  /** Numbers per vector; 0 means that of the encoder's model. */
+  /** Numbers per vector; 0 means those of the encoder's model, and its fingerprint. */
   dimension: number;
+  /**
+   * Model.fingerprint of the model that its vectors will be of. Empty with a dimension: the index takes vectors without a
+   * fingerprint, and no others.
+   */
+  modelFingerprint: string;
 }
 
 /** Response of CreateIndex. */
@@ -98,6 +107,32 @@ export interface Item {
     /** A whole image file, for the encoder. */
     { $case: "image"; value: Buffer }
     | undefined;
+  /** What searches can filter by: at most 32, named by 1 to 64 of a-z, A-Z, 0-9 and '_', not beginning with a digit. */
+  attributes: { [key: string]: AttributeValue };
+}
+
+export interface Item_AttributesEntry {
+  key: string;
+  value: AttributeValue | undefined;
+}
+
+/** A fact about an item. */
+export interface AttributeValue {
+  /** None set: INVALID_ARGUMENT. */
+  value:
+    | //
+    /** At most 1,024 UTF-16 code units. */
+    { $case: "stringValue"; value: string }
+    | //
+    /** An integer. */
+    { $case: "intValue"; value: bigint }
+    | //
+    /** A finite number. */
+    { $case: "doubleValue"; value: number }
+    | //
+    /** A truth value. */
+    { $case: "boolValue"; value: boolean }
+    | undefined;
 }
 
 /** One message of the UpsertItems stream. */
@@ -106,6 +141,11 @@ export interface UpsertItemsRequest {
   index: string;
   /** Items to add or replace; of two with one id the later counts. */
   items: Item[];
+  /**
+   * Model.fingerprint of the model that this message's vectors were computed by, as the encoder answered it; has to be the
+   * index's. Images need none.
+   */
+  modelFingerprint: string;
 }
 
 /** Response of UpsertItems. */
@@ -144,6 +184,81 @@ export interface DeleteItemsResponse {
   results: ItemResult[];
 }
 
+/** Request of GetItems. */
+export interface GetItemsRequest {
+  /** Index.name. */
+  index: string;
+  /** Item.id of each. */
+  ids: bigint[];
+}
+
+/** Response of GetItems. */
+export interface GetItemsResponse {
+  /** One per id, in the request's order. */
+  items: StoredItem[];
+  /** The index that was asked, where an alias was given. */
+  index: string;
+}
+
+/** An item that was looked for. */
+export interface StoredItem {
+  /** Item.id. */
+  id: bigint;
+  /** NOT_FOUND when it is not there. */
+  status:
+    | ItemStatus
+    | undefined;
+  /** Item.attributes. */
+  attributes: { [key: string]: AttributeValue };
+}
+
+export interface StoredItem_AttributesEntry {
+  key: string;
+  value: AttributeValue | undefined;
+}
+
+/** Another name of an index, which can be moved. */
+export interface Alias {
+  /** As an index's name. */
+  name: string;
+  /** Index.name of the one it leads to. */
+  index: string;
+}
+
+/** Request of SetAlias. */
+export interface SetAliasRequest {
+  /** Alias.name. */
+  alias: string;
+  /** Index.name; no alias. */
+  index: string;
+}
+
+/** Response of SetAlias. */
+export interface SetAliasResponse {
+  /** The index that it led to before; empty for a new alias. */
+  previousIndex: string;
+}
+
+/** Request of ListAliases. */
+export interface ListAliasesRequest {
+}
+
+/** Response of ListAliases. */
+export interface ListAliasesResponse {
+  /** In the order of their names. */
+  aliases: Alias[];
+}
+
+/** Request of DropAlias. */
+export interface DropAliasRequest {
+  /** Alias.name. */
+  alias: string;
+}
+
+/** Response of DropAlias. */
+export interface DropAliasResponse {
+}
+
 /** What to search for. */
 export interface Query {
   /** None set: answered with INVALID_ARGUMENT. */
@@ -168,12 +283,67 @@ export interface SearchRequest {
   queries: Query[];
   /** Items wanted per query, at most 1,000; 0 means 10. */
   topK: number;
+  /** Only items that meet all of these can be found; at most 16. */
+  filter: Condition[];
+  /**
+   * Model.fingerprint of the model that the queries' vectors were computed by; empty: not checked. Texts and images
+   * need none: their model is always checked.
+   */
+  modelFingerprint: string;
+}
+
+/** A test of one attribute. An item without the attribute does not meet it. */
+export interface Condition {
+  /** Name of the attribute. */
+  attribute: string;
+  /** None set: INVALID_ARGUMENT. */
+  test:
+    | //
+    /** The value is this. */
+    { $case: "equals"; value: AttributeValue }
+    | //
+    /** The value is one of these. */
+    { $case: "oneOf"; value: AttributeValues }
+    | //
+    /** The value is a number between bounds. */
+    { $case: "range"; value: Range }
+    | undefined;
+}
+
+/** Values to compare with: an integer equals a double of the same value, otherwise kinds differ. */
+export interface AttributeValues {
+  /** 1 to 256. */
+  values: AttributeValue[];
+}
+
+/** Bounds of a number, at least one of them. */
+export interface Range {
+  /** None set: no lower bound. */
+  lower:
+    | //
+    /** Passes itself. A number. */
+    { $case: "atLeast"; value: AttributeValue }
+    | //
+    /** Does not pass itself. A number. */
+    { $case: "above"; value: AttributeValue }
+    | undefined;
+  /** None set: no upper bound. */
+  upper:
+    | //
+    /** Passes itself. A number. */
+    { $case: "atMost"; value: AttributeValue }
+    | //
+    /** Does not pass itself. A number. */
+    { $case: "below"; value: AttributeValue }
+    | undefined;
 }
 
 /** Response of Search. */
 export interface SearchResponse {
   /** One per query, in the request's order. */
   results: SearchResult[];
+  /** The index that was searched, where an alias was given. */
+  index: string;
 }
 
 /** Answer to one query. */
@@ -280,7 +450,7 @@ export interface EvaluateResponse {
 }
 
 function createBaseIndex(): Index {
-  return { name: "", dimension: 0, items: 0n, modelFingerprint: "", createTime: undefined };
+  return { name: "", dimension: 0, items: 0n, modelFingerprint: "", createTime: undefined, aliases: [] };
 }
 
 export const Index: MessageFns<Index> = {
@@ -302,6 +472,9 @@ export const Index: MessageFns<Index> = {
     }
     if (message.createTime !== undefined) {
       Timestamp.encode(toTimestamp(message.createTime), writer.uint32(42).fork()).join();
+    }
+    for (const v of message.aliases) {
+      writer.uint32(50).string(v!);
     }
     return writer;
   },
@@ -359,6 +532,14 @@ export const Index: MessageFns<Index> = {
             message.createTime = fromTimestamp(Timestamp.decode(reader, reader.uint32()));
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.aliases.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -386,6 +567,7 @@ export const Index: MessageFns<Index> = {
         : isSet(object.create_time)
         ? fromJsonTimestamp(object.create_time)
         : undefined,
+      aliases: globalThis.Array.isArray(object?.aliases) ? object.aliases.map((e: any) => globalThis.String(e)) : [],
     };
   },
 
@@ -406,6 +588,9 @@ export const Index: MessageFns<Index> = {
     if (message.createTime !== undefined) {
       obj.createTime = message.createTime.toISOString();
     }
+    if (message.aliases?.length) {
+      obj.aliases = message.aliases;
+    }
     return obj;
   },
 
@@ -419,12 +604,13 @@ export const Index: MessageFns<Index> = {
     message.items = (object.items !== undefined && object.items !== null) ? BigInt(object.items) : 0n;
     message.modelFingerprint = object.modelFingerprint ?? "";
     message.createTime = object.createTime ?? undefined;
+    message.aliases = object.aliases?.map((e) => e) || [];
     return message;
   },
 };
 
 function createBaseCreateIndexRequest(): CreateIndexRequest {
-  return { name: "", dimension: 0 };
+  return { name: "", dimension: 0, modelFingerprint: "" };
 }
 
 export const CreateIndexRequest: MessageFns<CreateIndexRequest> = {
@@ -434,6 +620,9 @@ export const CreateIndexRequest: MessageFns<CreateIndexRequest> = {
     }
     if (message.dimension !== 0) {
       writer.uint32(16).int32(message.dimension);
+    }
+    if (message.modelFingerprint !== "") {
+      writer.uint32(26).string(message.modelFingerprint);
     }
     return writer;
   },
@@ -467,6 +656,14 @@ export const CreateIndexRequest: MessageFns<CreateIndexRequest> = {
             message.dimension = reader.int32();
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.modelFingerprint = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -483,6 +680,11 @@ export const CreateIndexRequest: MessageFns<CreateIndexRequest> = {
     return {
       name: isSet(object.name) ? globalThis.String(object.name) : "",
       dimension: isSet(object.dimension) ? globalThis.Number(object.dimension) : 0,
+      modelFingerprint: isSet(object.modelFingerprint)
+        ? globalThis.String(object.modelFingerprint)
+        : isSet(object.model_fingerprint)
+        ? globalThis.String(object.model_fingerprint)
+        : "",
     };
   },
 
@@ -494,6 +696,9 @@ export const CreateIndexRequest: MessageFns<CreateIndexRequest> = {
     if (message.dimension !== 0) {
       obj.dimension = Math.round(message.dimension);
     }
+    if (message.modelFingerprint !== "") {
+      obj.modelFingerprint = message.modelFingerprint;
+    }
     return obj;
   },
 
@@ -504,6 +709,7 @@ export const CreateIndexRequest: MessageFns<CreateIndexRequest> = {
     const message = createBaseCreateIndexRequest();
     message.name = object.name ?? "";
     message.dimension = object.dimension ?? 0;
+    message.modelFingerprint = object.modelFingerprint ?? "";
     return message;
   },
 };
@@ -968,7 +1174,7 @@ export const DropIndexResponse: MessageFns<DropIndexResponse> = {
 };
 
 function createBaseItem(): Item {
-  return { id: 0n, content: undefined };
+  return { id: 0n, content: undefined, attributes: {} };
 }
 
 export const Item: MessageFns<Item> = {
@@ -987,6 +1193,9 @@ export const Item: MessageFns<Item> = {
         writer.uint32(26).bytes(message.content.value);
         break;
     }
+    globalThis.Object.entries(message.attributes).forEach(([key, value]: [string, AttributeValue]) => {
+      Item_AttributesEntry.encode({ key: key as any, value }, writer.uint32(34).fork()).join();
+    });
     return writer;
   },
 
@@ -1027,6 +1236,17 @@ export const Item: MessageFns<Item> = {
             message.content = { $case: "image", value: Buffer.from(reader.bytes()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            const entry4 = Item_AttributesEntry.decode(reader, reader.uint32());
+            if (entry4.value !== undefined) {
+              message.attributes[entry4.key] = entry4.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1047,6 +1267,20 @@ export const Item: MessageFns<Item> = {
         : isSet(object.image)
         ? { $case: "image", value: Buffer.from(bytesFromBase64(object.image)) }
         : undefined,
+      attributes: isObject(object.attributes)
+        ? (globalThis.Object.entries(object.attributes) as [string, any][]).reduce(
+          (acc: { [key: string]: AttributeValue }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: AttributeValue.fromJSON(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
     };
   },
 
@@ -1059,6 +1293,15 @@ export const Item: MessageFns<Item> = {
       obj.vector = Vector.toJSON(message.content.value);
     } else if (message.content?.$case === "image") {
       obj.image = base64FromBytes(message.content.value);
+    }
+    if (message.attributes) {
+      const entries = globalThis.Object.entries(message.attributes) as [string, AttributeValue][];
+      if (entries.length > 0) {
+        obj.attributes = {};
+        entries.forEach(([k, v]) => {
+          obj.attributes[k] = AttributeValue.toJSON(v);
+        });
+      }
     }
     return obj;
   },
@@ -1083,12 +1326,262 @@ export const Item: MessageFns<Item> = {
         break;
       }
     }
+    message.attributes = (globalThis.Object.entries(object.attributes ?? {}) as [string, AttributeValue][]).reduce(
+      (acc: { [key: string]: AttributeValue }, [key, value]: [string, AttributeValue]) => {
+        if (value !== undefined) {
+          acc[key] = AttributeValue.fromPartial(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseItem_AttributesEntry(): Item_AttributesEntry {
+  return { key: "", value: undefined };
+}
+
+export const Item_AttributesEntry: MessageFns<Item_AttributesEntry> = {
+  encode(message: Item_AttributesEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== undefined) {
+      AttributeValue.encode(message.value, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Item_AttributesEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseItem_AttributesEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = AttributeValue.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Item_AttributesEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? AttributeValue.fromJSON(object.value) : undefined,
+    };
+  },
+
+  toJSON(message: Item_AttributesEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== undefined) {
+      obj.value = AttributeValue.toJSON(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Item_AttributesEntry>): Item_AttributesEntry {
+    return Item_AttributesEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Item_AttributesEntry>): Item_AttributesEntry {
+    const message = createBaseItem_AttributesEntry();
+    message.key = object.key ?? "";
+    message.value = (object.value !== undefined && object.value !== null)
+      ? AttributeValue.fromPartial(object.value)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAttributeValue(): AttributeValue {
+  return { value: undefined };
+}
+
+export const AttributeValue: MessageFns<AttributeValue> = {
+  encode(message: AttributeValue, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.value?.$case) {
+      case "stringValue":
+        writer.uint32(10).string(message.value.value);
+        break;
+      case "intValue":
+        if (BigInt.asIntN(64, message.value.value) !== message.value.value) {
+          throw new globalThis.Error("value provided for field message.value.value of type int64 too large");
+        }
+        writer.uint32(16).int64(message.value.value);
+        break;
+      case "doubleValue":
+        writer.uint32(25).double(message.value.value);
+        break;
+      case "boolValue":
+        writer.uint32(32).bool(message.value.value);
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttributeValue {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttributeValue();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.value = { $case: "stringValue", value: reader.string() };
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = { $case: "intValue", value: reader.int64() as bigint };
+            continue;
+          }
+          case 3: {
+            if (tag !== 25) {
+              break;
+            }
+
+            message.value = { $case: "doubleValue", value: reader.double() };
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.value = { $case: "boolValue", value: reader.bool() };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AttributeValue {
+    return {
+      value: isSet(object.stringValue)
+        ? { $case: "stringValue", value: globalThis.String(object.stringValue) }
+        : isSet(object.string_value)
+        ? { $case: "stringValue", value: globalThis.String(object.string_value) }
+        : isSet(object.intValue)
+        ? { $case: "intValue", value: BigInt(object.intValue) }
+        : isSet(object.int_value)
+        ? { $case: "intValue", value: BigInt(object.int_value) }
+        : isSet(object.doubleValue)
+        ? { $case: "doubleValue", value: globalThis.Number(object.doubleValue) }
+        : isSet(object.double_value)
+        ? { $case: "doubleValue", value: globalThis.Number(object.double_value) }
+        : isSet(object.boolValue)
+        ? { $case: "boolValue", value: globalThis.Boolean(object.boolValue) }
+        : isSet(object.bool_value)
+        ? { $case: "boolValue", value: globalThis.Boolean(object.bool_value) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: AttributeValue): unknown {
+    const obj: any = {};
+    if (message.value?.$case === "stringValue") {
+      obj.stringValue = message.value.value;
+    } else if (message.value?.$case === "intValue") {
+      obj.intValue = message.value.value.toString();
+    } else if (message.value?.$case === "doubleValue") {
+      obj.doubleValue = floatToJson(message.value.value);
+    } else if (message.value?.$case === "boolValue") {
+      obj.boolValue = message.value.value;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AttributeValue>): AttributeValue {
+    return AttributeValue.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AttributeValue>): AttributeValue {
+    const message = createBaseAttributeValue();
+    switch (object.value?.$case) {
+      case "stringValue": {
+        if (object.value?.value !== undefined && object.value?.value !== null) {
+          message.value = { $case: "stringValue", value: object.value.value };
+        }
+        break;
+      }
+      case "intValue": {
+        if (object.value?.value !== undefined && object.value?.value !== null) {
+          message.value = { $case: "intValue", value: BigInt(object.value.value) };
+        }
+        break;
+      }
+      case "doubleValue": {
+        if (object.value?.value !== undefined && object.value?.value !== null) {
+          message.value = { $case: "doubleValue", value: object.value.value };
+        }
+        break;
+      }
+      case "boolValue": {
+        if (object.value?.value !== undefined && object.value?.value !== null) {
+          message.value = { $case: "boolValue", value: object.value.value };
+        }
+        break;
+      }
+    }
     return message;
   },
 };
 
 function createBaseUpsertItemsRequest(): UpsertItemsRequest {
-  return { index: "", items: [] };
+  return { index: "", items: [], modelFingerprint: "" };
 }
 
 export const UpsertItemsRequest: MessageFns<UpsertItemsRequest> = {
@@ -1098,6 +1591,9 @@ export const UpsertItemsRequest: MessageFns<UpsertItemsRequest> = {
     }
     for (const v of message.items) {
       Item.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.modelFingerprint !== "") {
+      writer.uint32(26).string(message.modelFingerprint);
     }
     return writer;
   },
@@ -1131,6 +1627,14 @@ export const UpsertItemsRequest: MessageFns<UpsertItemsRequest> = {
             message.items.push(Item.decode(reader, reader.uint32()));
             continue;
           }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.modelFingerprint = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1147,6 +1651,11 @@ export const UpsertItemsRequest: MessageFns<UpsertItemsRequest> = {
     return {
       index: isSet(object.index) ? globalThis.String(object.index) : "",
       items: globalThis.Array.isArray(object?.items) ? object.items.map((e: any) => Item.fromJSON(e)) : [],
+      modelFingerprint: isSet(object.modelFingerprint)
+        ? globalThis.String(object.modelFingerprint)
+        : isSet(object.model_fingerprint)
+        ? globalThis.String(object.model_fingerprint)
+        : "",
     };
   },
 
@@ -1158,6 +1667,9 @@ export const UpsertItemsRequest: MessageFns<UpsertItemsRequest> = {
     if (message.items?.length) {
       obj.items = message.items.map((e) => Item.toJSON(e));
     }
+    if (message.modelFingerprint !== "") {
+      obj.modelFingerprint = message.modelFingerprint;
+    }
     return obj;
   },
 
@@ -1168,6 +1680,7 @@ export const UpsertItemsRequest: MessageFns<UpsertItemsRequest> = {
     const message = createBaseUpsertItemsRequest();
     message.index = object.index ?? "";
     message.items = object.items?.map((e) => Item.fromPartial(e)) || [];
+    message.modelFingerprint = object.modelFingerprint ?? "";
     return message;
   },
 };
@@ -1577,6 +2090,899 @@ export const DeleteItemsResponse: MessageFns<DeleteItemsResponse> = {
   },
 };
 
+function createBaseGetItemsRequest(): GetItemsRequest {
+  return { index: "", ids: [] };
+}
+
+export const GetItemsRequest: MessageFns<GetItemsRequest> = {
+  encode(message: GetItemsRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.index !== "") {
+      writer.uint32(10).string(message.index);
+    }
+    if (message.ids.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.ids) {
+        if (BigInt.asIntN(64, v) !== v) {
+          throw new globalThis.Error("a value provided in array field ids of type int64 is too large");
+        }
+        writer.int64(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetItemsRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetItemsRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.index = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.ids.push(reader.int64() as bigint);
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.ids.push(reader.int64() as bigint);
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetItemsRequest {
+    return {
+      index: isSet(object.index) ? globalThis.String(object.index) : "",
+      ids: globalThis.Array.isArray(object?.ids) ? object.ids.map((e: any) => BigInt(e)) : [],
+    };
+  },
+
+  toJSON(message: GetItemsRequest): unknown {
+    const obj: any = {};
+    if (message.index !== "") {
+      obj.index = message.index;
+    }
+    if (message.ids?.length) {
+      obj.ids = message.ids.map((e) => e.toString());
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetItemsRequest>): GetItemsRequest {
+    return GetItemsRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetItemsRequest>): GetItemsRequest {
+    const message = createBaseGetItemsRequest();
+    message.index = object.index ?? "";
+    message.ids = object.ids?.map((e) => BigInt(e)) || [];
+    return message;
+  },
+};
+
+function createBaseGetItemsResponse(): GetItemsResponse {
+  return { items: [], index: "" };
+}
+
+export const GetItemsResponse: MessageFns<GetItemsResponse> = {
+  encode(message: GetItemsResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.items) {
+      StoredItem.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.index !== "") {
+      writer.uint32(18).string(message.index);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetItemsResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetItemsResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.items.push(StoredItem.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.index = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetItemsResponse {
+    return {
+      items: globalThis.Array.isArray(object?.items) ? object.items.map((e: any) => StoredItem.fromJSON(e)) : [],
+      index: isSet(object.index) ? globalThis.String(object.index) : "",
+    };
+  },
+
+  toJSON(message: GetItemsResponse): unknown {
+    const obj: any = {};
+    if (message.items?.length) {
+      obj.items = message.items.map((e) => StoredItem.toJSON(e));
+    }
+    if (message.index !== "") {
+      obj.index = message.index;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetItemsResponse>): GetItemsResponse {
+    return GetItemsResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetItemsResponse>): GetItemsResponse {
+    const message = createBaseGetItemsResponse();
+    message.items = object.items?.map((e) => StoredItem.fromPartial(e)) || [];
+    message.index = object.index ?? "";
+    return message;
+  },
+};
+
+function createBaseStoredItem(): StoredItem {
+  return { id: 0n, status: undefined, attributes: {} };
+}
+
+export const StoredItem: MessageFns<StoredItem> = {
+  encode(message: StoredItem, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0n) {
+      if (BigInt.asIntN(64, message.id) !== message.id) {
+        throw new globalThis.Error("value provided for field message.id of type int64 too large");
+      }
+      writer.uint32(8).int64(message.id);
+    }
+    if (message.status !== undefined) {
+      ItemStatus.encode(message.status, writer.uint32(18).fork()).join();
+    }
+    globalThis.Object.entries(message.attributes).forEach(([key, value]: [string, AttributeValue]) => {
+      StoredItem_AttributesEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StoredItem {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStoredItem();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = reader.int64() as bigint;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.status = ItemStatus.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = StoredItem_AttributesEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.attributes[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StoredItem {
+    return {
+      id: isSet(object.id) ? BigInt(object.id) : 0n,
+      status: isSet(object.status) ? ItemStatus.fromJSON(object.status) : undefined,
+      attributes: isObject(object.attributes)
+        ? (globalThis.Object.entries(object.attributes) as [string, any][]).reduce(
+          (acc: { [key: string]: AttributeValue }, [key, value]: [string, any]) => {
+            globalThis.Object.defineProperty(acc, key, {
+              value: AttributeValue.fromJSON(value),
+              enumerable: true,
+              configurable: true,
+              writable: true,
+            });
+            return acc;
+          },
+          {},
+        )
+        : {},
+    };
+  },
+
+  toJSON(message: StoredItem): unknown {
+    const obj: any = {};
+    if (message.id !== 0n) {
+      obj.id = message.id.toString();
+    }
+    if (message.status !== undefined) {
+      obj.status = ItemStatus.toJSON(message.status);
+    }
+    if (message.attributes) {
+      const entries = globalThis.Object.entries(message.attributes) as [string, AttributeValue][];
+      if (entries.length > 0) {
+        obj.attributes = {};
+        entries.forEach(([k, v]) => {
+          obj.attributes[k] = AttributeValue.toJSON(v);
+        });
+      }
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StoredItem>): StoredItem {
+    return StoredItem.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StoredItem>): StoredItem {
+    const message = createBaseStoredItem();
+    message.id = (object.id !== undefined && object.id !== null) ? BigInt(object.id) : 0n;
+    message.status = (object.status !== undefined && object.status !== null)
+      ? ItemStatus.fromPartial(object.status)
+      : undefined;
+    message.attributes = (globalThis.Object.entries(object.attributes ?? {}) as [string, AttributeValue][]).reduce(
+      (acc: { [key: string]: AttributeValue }, [key, value]: [string, AttributeValue]) => {
+        if (value !== undefined) {
+          acc[key] = AttributeValue.fromPartial(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseStoredItem_AttributesEntry(): StoredItem_AttributesEntry {
+  return { key: "", value: undefined };
+}
+
+export const StoredItem_AttributesEntry: MessageFns<StoredItem_AttributesEntry> = {
+  encode(message: StoredItem_AttributesEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== undefined) {
+      AttributeValue.encode(message.value, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): StoredItem_AttributesEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseStoredItem_AttributesEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = AttributeValue.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): StoredItem_AttributesEntry {
+    return {
+      key: isSet(object.key) ? globalThis.String(object.key) : "",
+      value: isSet(object.value) ? AttributeValue.fromJSON(object.value) : undefined,
+    };
+  },
+
+  toJSON(message: StoredItem_AttributesEntry): unknown {
+    const obj: any = {};
+    if (message.key !== "") {
+      obj.key = message.key;
+    }
+    if (message.value !== undefined) {
+      obj.value = AttributeValue.toJSON(message.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<StoredItem_AttributesEntry>): StoredItem_AttributesEntry {
+    return StoredItem_AttributesEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<StoredItem_AttributesEntry>): StoredItem_AttributesEntry {
+    const message = createBaseStoredItem_AttributesEntry();
+    message.key = object.key ?? "";
+    message.value = (object.value !== undefined && object.value !== null)
+      ? AttributeValue.fromPartial(object.value)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseAlias(): Alias {
+  return { name: "", index: "" };
+}
+
+export const Alias: MessageFns<Alias> = {
+  encode(message: Alias, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.index !== "") {
+      writer.uint32(18).string(message.index);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Alias {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAlias();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.index = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Alias {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      index: isSet(object.index) ? globalThis.String(object.index) : "",
+    };
+  },
+
+  toJSON(message: Alias): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.index !== "") {
+      obj.index = message.index;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Alias>): Alias {
+    return Alias.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Alias>): Alias {
+    const message = createBaseAlias();
+    message.name = object.name ?? "";
+    message.index = object.index ?? "";
+    return message;
+  },
+};
+
+function createBaseSetAliasRequest(): SetAliasRequest {
+  return { alias: "", index: "" };
+}
+
+export const SetAliasRequest: MessageFns<SetAliasRequest> = {
+  encode(message: SetAliasRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.alias !== "") {
+      writer.uint32(10).string(message.alias);
+    }
+    if (message.index !== "") {
+      writer.uint32(18).string(message.index);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetAliasRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetAliasRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.alias = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.index = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SetAliasRequest {
+    return {
+      alias: isSet(object.alias) ? globalThis.String(object.alias) : "",
+      index: isSet(object.index) ? globalThis.String(object.index) : "",
+    };
+  },
+
+  toJSON(message: SetAliasRequest): unknown {
+    const obj: any = {};
+    if (message.alias !== "") {
+      obj.alias = message.alias;
+    }
+    if (message.index !== "") {
+      obj.index = message.index;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SetAliasRequest>): SetAliasRequest {
+    return SetAliasRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetAliasRequest>): SetAliasRequest {
+    const message = createBaseSetAliasRequest();
+    message.alias = object.alias ?? "";
+    message.index = object.index ?? "";
+    return message;
+  },
+};
+
+function createBaseSetAliasResponse(): SetAliasResponse {
+  return { previousIndex: "" };
+}
+
+export const SetAliasResponse: MessageFns<SetAliasResponse> = {
+  encode(message: SetAliasResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.previousIndex !== "") {
+      writer.uint32(10).string(message.previousIndex);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): SetAliasResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseSetAliasResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.previousIndex = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): SetAliasResponse {
+    return {
+      previousIndex: isSet(object.previousIndex)
+        ? globalThis.String(object.previousIndex)
+        : isSet(object.previous_index)
+        ? globalThis.String(object.previous_index)
+        : "",
+    };
+  },
+
+  toJSON(message: SetAliasResponse): unknown {
+    const obj: any = {};
+    if (message.previousIndex !== "") {
+      obj.previousIndex = message.previousIndex;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<SetAliasResponse>): SetAliasResponse {
+    return SetAliasResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<SetAliasResponse>): SetAliasResponse {
+    const message = createBaseSetAliasResponse();
+    message.previousIndex = object.previousIndex ?? "";
+    return message;
+  },
+};
+
+function createBaseListAliasesRequest(): ListAliasesRequest {
+  return {};
+}
+
+export const ListAliasesRequest: MessageFns<ListAliasesRequest> = {
+  encode(_: ListAliasesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAliasesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAliasesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): ListAliasesRequest {
+    return {};
+  },
+
+  toJSON(_: ListAliasesRequest): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListAliasesRequest>): ListAliasesRequest {
+    return ListAliasesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<ListAliasesRequest>): ListAliasesRequest {
+    const message = createBaseListAliasesRequest();
+    return message;
+  },
+};
+
+function createBaseListAliasesResponse(): ListAliasesResponse {
+  return { aliases: [] };
+}
+
+export const ListAliasesResponse: MessageFns<ListAliasesResponse> = {
+  encode(message: ListAliasesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.aliases) {
+      Alias.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListAliasesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListAliasesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.aliases.push(Alias.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): ListAliasesResponse {
+    return {
+      aliases: globalThis.Array.isArray(object?.aliases) ? object.aliases.map((e: any) => Alias.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: ListAliasesResponse): unknown {
+    const obj: any = {};
+    if (message.aliases?.length) {
+      obj.aliases = message.aliases.map((e) => Alias.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<ListAliasesResponse>): ListAliasesResponse {
+    return ListAliasesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListAliasesResponse>): ListAliasesResponse {
+    const message = createBaseListAliasesResponse();
+    message.aliases = object.aliases?.map((e) => Alias.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseDropAliasRequest(): DropAliasRequest {
+  return { alias: "" };
+}
+
+export const DropAliasRequest: MessageFns<DropAliasRequest> = {
+  encode(message: DropAliasRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.alias !== "") {
+      writer.uint32(10).string(message.alias);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropAliasRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropAliasRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.alias = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): DropAliasRequest {
+    return { alias: isSet(object.alias) ? globalThis.String(object.alias) : "" };
+  },
+
+  toJSON(message: DropAliasRequest): unknown {
+    const obj: any = {};
+    if (message.alias !== "") {
+      obj.alias = message.alias;
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<DropAliasRequest>): DropAliasRequest {
+    return DropAliasRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DropAliasRequest>): DropAliasRequest {
+    const message = createBaseDropAliasRequest();
+    message.alias = object.alias ?? "";
+    return message;
+  },
+};
+
+function createBaseDropAliasResponse(): DropAliasResponse {
+  return {};
+}
+
+export const DropAliasResponse: MessageFns<DropAliasResponse> = {
+  encode(_: DropAliasResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DropAliasResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDropAliasResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(_: any): DropAliasResponse {
+    return {};
+  },
+
+  toJSON(_: DropAliasResponse): unknown {
+    const obj: any = {};
+    return obj;
+  },
+
+  create(base?: DeepPartial<DropAliasResponse>): DropAliasResponse {
+    return DropAliasResponse.fromPartial(base ?? {});
+  },
+  fromPartial(_: DeepPartial<DropAliasResponse>): DropAliasResponse {
+    const message = createBaseDropAliasResponse();
+    return message;
+  },
+};
+
 function createBaseQuery(): Query {
   return { query: undefined };
 }
@@ -1700,7 +3106,7 @@ export const Query: MessageFns<Query> = {
 };
 
 function createBaseSearchRequest(): SearchRequest {
-  return { index: "", queries: [], topK: 0 };
+  return { index: "", queries: [], topK: 0, filter: [], modelFingerprint: "" };
 }
 
 export const SearchRequest: MessageFns<SearchRequest> = {
@@ -1713,6 +3119,12 @@ export const SearchRequest: MessageFns<SearchRequest> = {
     }
     if (message.topK !== 0) {
       writer.uint32(24).int32(message.topK);
+    }
+    for (const v of message.filter) {
+      Condition.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.modelFingerprint !== "") {
+      writer.uint32(42).string(message.modelFingerprint);
     }
     return writer;
   },
@@ -1754,6 +3166,22 @@ export const SearchRequest: MessageFns<SearchRequest> = {
             message.topK = reader.int32();
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.filter.push(Condition.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.modelFingerprint = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1775,6 +3203,12 @@ export const SearchRequest: MessageFns<SearchRequest> = {
         : isSet(object.top_k)
         ? globalThis.Number(object.top_k)
         : 0,
+      filter: globalThis.Array.isArray(object?.filter) ? object.filter.map((e: any) => Condition.fromJSON(e)) : [],
+      modelFingerprint: isSet(object.modelFingerprint)
+        ? globalThis.String(object.modelFingerprint)
+        : isSet(object.model_fingerprint)
+        ? globalThis.String(object.model_fingerprint)
+        : "",
     };
   },
 
@@ -1789,6 +3223,12 @@ export const SearchRequest: MessageFns<SearchRequest> = {
     if (message.topK !== 0) {
       obj.topK = Math.round(message.topK);
     }
+    if (message.filter?.length) {
+      obj.filter = message.filter.map((e) => Condition.toJSON(e));
+    }
+    if (message.modelFingerprint !== "") {
+      obj.modelFingerprint = message.modelFingerprint;
+    }
     return obj;
   },
 
@@ -1800,18 +3240,385 @@ export const SearchRequest: MessageFns<SearchRequest> = {
     message.index = object.index ?? "";
     message.queries = object.queries?.map((e) => Query.fromPartial(e)) || [];
     message.topK = object.topK ?? 0;
+    message.filter = object.filter?.map((e) => Condition.fromPartial(e)) || [];
+    message.modelFingerprint = object.modelFingerprint ?? "";
+    return message;
+  },
+};
+
+function createBaseCondition(): Condition {
+  return { attribute: "", test: undefined };
+}
+
+export const Condition: MessageFns<Condition> = {
+  encode(message: Condition, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.attribute !== "") {
+      writer.uint32(10).string(message.attribute);
+    }
+    switch (message.test?.$case) {
+      case "equals":
+        AttributeValue.encode(message.test.value, writer.uint32(18).fork()).join();
+        break;
+      case "oneOf":
+        AttributeValues.encode(message.test.value, writer.uint32(26).fork()).join();
+        break;
+      case "range":
+        Range.encode(message.test.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Condition {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseCondition();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.attribute = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.test = { $case: "equals", value: AttributeValue.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.test = { $case: "oneOf", value: AttributeValues.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.test = { $case: "range", value: Range.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Condition {
+    return {
+      attribute: isSet(object.attribute) ? globalThis.String(object.attribute) : "",
+      test: isSet(object.equals)
+        ? { $case: "equals", value: AttributeValue.fromJSON(object.equals) }
+        : isSet(object.oneOf)
+        ? { $case: "oneOf", value: AttributeValues.fromJSON(object.oneOf) }
+        : isSet(object.one_of)
+        ? { $case: "oneOf", value: AttributeValues.fromJSON(object.one_of) }
+        : isSet(object.range)
+        ? { $case: "range", value: Range.fromJSON(object.range) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: Condition): unknown {
+    const obj: any = {};
+    if (message.attribute !== "") {
+      obj.attribute = message.attribute;
+    }
+    if (message.test?.$case === "equals") {
+      obj.equals = AttributeValue.toJSON(message.test.value);
+    } else if (message.test?.$case === "oneOf") {
+      obj.oneOf = AttributeValues.toJSON(message.test.value);
+    } else if (message.test?.$case === "range") {
+      obj.range = Range.toJSON(message.test.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Condition>): Condition {
+    return Condition.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Condition>): Condition {
+    const message = createBaseCondition();
+    message.attribute = object.attribute ?? "";
+    switch (object.test?.$case) {
+      case "equals": {
+        if (object.test?.value !== undefined && object.test?.value !== null) {
+          message.test = { $case: "equals", value: AttributeValue.fromPartial(object.test.value) };
+        }
+        break;
+      }
+      case "oneOf": {
+        if (object.test?.value !== undefined && object.test?.value !== null) {
+          message.test = { $case: "oneOf", value: AttributeValues.fromPartial(object.test.value) };
+        }
+        break;
+      }
+      case "range": {
+        if (object.test?.value !== undefined && object.test?.value !== null) {
+          message.test = { $case: "range", value: Range.fromPartial(object.test.value) };
+        }
+        break;
+      }
+    }
+    return message;
+  },
+};
+
+function createBaseAttributeValues(): AttributeValues {
+  return { values: [] };
+}
+
+export const AttributeValues: MessageFns<AttributeValues> = {
+  encode(message: AttributeValues, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.values) {
+      AttributeValue.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AttributeValues {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAttributeValues();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.values.push(AttributeValue.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): AttributeValues {
+    return {
+      values: globalThis.Array.isArray(object?.values) ? object.values.map((e: any) => AttributeValue.fromJSON(e)) : [],
+    };
+  },
+
+  toJSON(message: AttributeValues): unknown {
+    const obj: any = {};
+    if (message.values?.length) {
+      obj.values = message.values.map((e) => AttributeValue.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<AttributeValues>): AttributeValues {
+    return AttributeValues.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<AttributeValues>): AttributeValues {
+    const message = createBaseAttributeValues();
+    message.values = object.values?.map((e) => AttributeValue.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRange(): Range {
+  return { lower: undefined, upper: undefined };
+}
+
+export const Range: MessageFns<Range> = {
+  encode(message: Range, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    switch (message.lower?.$case) {
+      case "atLeast":
+        AttributeValue.encode(message.lower.value, writer.uint32(10).fork()).join();
+        break;
+      case "above":
+        AttributeValue.encode(message.lower.value, writer.uint32(18).fork()).join();
+        break;
+    }
+    switch (message.upper?.$case) {
+      case "atMost":
+        AttributeValue.encode(message.upper.value, writer.uint32(26).fork()).join();
+        break;
+      case "below":
+        AttributeValue.encode(message.upper.value, writer.uint32(34).fork()).join();
+        break;
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Range {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRange();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.lower = { $case: "atLeast", value: AttributeValue.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.lower = { $case: "above", value: AttributeValue.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.upper = { $case: "atMost", value: AttributeValue.decode(reader, reader.uint32()) };
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.upper = { $case: "below", value: AttributeValue.decode(reader, reader.uint32()) };
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): Range {
+    return {
+      lower: isSet(object.atLeast)
+        ? { $case: "atLeast", value: AttributeValue.fromJSON(object.atLeast) }
+        : isSet(object.at_least)
+        ? { $case: "atLeast", value: AttributeValue.fromJSON(object.at_least) }
+        : isSet(object.above)
+        ? { $case: "above", value: AttributeValue.fromJSON(object.above) }
+        : undefined,
+      upper: isSet(object.atMost)
+        ? { $case: "atMost", value: AttributeValue.fromJSON(object.atMost) }
+        : isSet(object.at_most)
+        ? { $case: "atMost", value: AttributeValue.fromJSON(object.at_most) }
+        : isSet(object.below)
+        ? { $case: "below", value: AttributeValue.fromJSON(object.below) }
+        : undefined,
+    };
+  },
+
+  toJSON(message: Range): unknown {
+    const obj: any = {};
+    if (message.lower?.$case === "atLeast") {
+      obj.atLeast = AttributeValue.toJSON(message.lower.value);
+    } else if (message.lower?.$case === "above") {
+      obj.above = AttributeValue.toJSON(message.lower.value);
+    }
+    if (message.upper?.$case === "atMost") {
+      obj.atMost = AttributeValue.toJSON(message.upper.value);
+    } else if (message.upper?.$case === "below") {
+      obj.below = AttributeValue.toJSON(message.upper.value);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<Range>): Range {
+    return Range.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Range>): Range {
+    const message = createBaseRange();
+    switch (object.lower?.$case) {
+      case "atLeast": {
+        if (object.lower?.value !== undefined && object.lower?.value !== null) {
+          message.lower = { $case: "atLeast", value: AttributeValue.fromPartial(object.lower.value) };
+        }
+        break;
+      }
+      case "above": {
+        if (object.lower?.value !== undefined && object.lower?.value !== null) {
+          message.lower = { $case: "above", value: AttributeValue.fromPartial(object.lower.value) };
+        }
+        break;
+      }
+    }
+    switch (object.upper?.$case) {
+      case "atMost": {
+        if (object.upper?.value !== undefined && object.upper?.value !== null) {
+          message.upper = { $case: "atMost", value: AttributeValue.fromPartial(object.upper.value) };
+        }
+        break;
+      }
+      case "below": {
+        if (object.upper?.value !== undefined && object.upper?.value !== null) {
+          message.upper = { $case: "below", value: AttributeValue.fromPartial(object.upper.value) };
+        }
+        break;
+      }
+    }
     return message;
   },
 };
 
 function createBaseSearchResponse(): SearchResponse {
-  return { results: [] };
+  return { results: [], index: "" };
 }
 
 export const SearchResponse: MessageFns<SearchResponse> = {
   encode(message: SearchResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
     for (const v of message.results) {
       SearchResult.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.index !== "") {
+      writer.uint32(18).string(message.index);
     }
     return writer;
   },
@@ -1837,6 +3644,14 @@ export const SearchResponse: MessageFns<SearchResponse> = {
             message.results.push(SearchResult.decode(reader, reader.uint32()));
             continue;
           }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.index = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1854,6 +3669,7 @@ export const SearchResponse: MessageFns<SearchResponse> = {
       results: globalThis.Array.isArray(object?.results)
         ? object.results.map((e: any) => SearchResult.fromJSON(e))
         : [],
+      index: isSet(object.index) ? globalThis.String(object.index) : "",
     };
   },
 
@@ -1861,6 +3677,9 @@ export const SearchResponse: MessageFns<SearchResponse> = {
     const obj: any = {};
     if (message.results?.length) {
       obj.results = message.results.map((e) => SearchResult.toJSON(e));
+    }
+    if (message.index !== "") {
+      obj.index = message.index;
     }
     return obj;
   },
@@ -1871,6 +3690,7 @@ export const SearchResponse: MessageFns<SearchResponse> = {
   fromPartial(object: DeepPartial<SearchResponse>): SearchResponse {
     const message = createBaseSearchResponse();
     message.results = object.results?.map((e) => SearchResult.fromPartial(e)) || [];
+    message.index = object.index ?? "";
     return message;
   },
 };
@@ -2933,10 +4753,11 @@ export const EvaluateResponse: MessageFns<EvaluateResponse> = {
 /**
  * Keeps named indexes of embeddings and answers with their nearest items; combines and scores rankings.
  * Texts and images are embedded by the encoder service: UNAVAILABLE when it cannot be reached.
+ * Where a request names an index to read or fill, an alias of it does as well.
  */
 export type RankerServiceService = typeof RankerServiceService;
 export const RankerServiceService = {
-  /** Makes an empty index. ALREADY_EXISTS when the name is taken, INVALID_ARGUMENT when it is not a name. */
+  /** Makes an empty index. ALREADY_EXISTS when the name is taken (by an alias, too), INVALID_ARGUMENT when it is not a name. */
   createIndex: {
     path: "/onlinecnclip.ranker.v1.RankerService/CreateIndex" as const,
     requestStream: false as const,
@@ -2966,7 +4787,7 @@ export const RankerServiceService = {
     responseSerialize: (value: ListIndexesResponse): Buffer => Buffer.from(ListIndexesResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListIndexesResponse => ListIndexesResponse.decode(value),
   },
-  /** Removes an index and its items. NOT_FOUND when there is none of that name. */
+  /** Removes an index and its items. NOT_FOUND when there is none of that name, FAILED_PRECONDITION while an alias leads to it. */
   dropIndex: {
     path: "/onlinecnclip.ranker.v1.RankerService/DropIndex" as const,
     requestStream: false as const,
@@ -2977,9 +4798,9 @@ export const RankerServiceService = {
     responseDeserialize: (value: Buffer): DropIndexResponse => DropIndexResponse.decode(value),
   },
   /**
-   * Adds items, or replaces those whose id is there. Each message is applied as it arrives, so that what came before a
-   * broken stream stays. NOT_FOUND when there is no such index, FAILED_PRECONDITION when the encoder's model is
-   * not the one the index was filled with, RESOURCE_EXHAUSTED when the index is full.
+   * Adds items, or replaces those whose id is there (attributes included). Each message is applied as it arrives, so that what
+   * came before a broken stream stays; what is answered is durable. NOT_FOUND when there is no such index,
+   * FAILED_PRECONDITION naming both models when vectors are not of the index's, RESOURCE_EXHAUSTED when the index or the disk is full.
    */
   upsertItems: {
     path: "/onlinecnclip.ranker.v1.RankerService/UpsertItems" as const,
@@ -2990,7 +4811,7 @@ export const RankerServiceService = {
     responseSerialize: (value: UpsertItemsResponse): Buffer => Buffer.from(UpsertItemsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): UpsertItemsResponse => UpsertItemsResponse.decode(value),
   },
-  /** Removes items. NOT_FOUND when there is no such index. */
+  /** Removes items; what is answered is durable. NOT_FOUND when there is no such index. */
   deleteItems: {
     path: "/onlinecnclip.ranker.v1.RankerService/DeleteItems" as const,
     requestStream: false as const,
@@ -3000,9 +4821,53 @@ export const RankerServiceService = {
     responseSerialize: (value: DeleteItemsResponse): Buffer => Buffer.from(DeleteItemsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): DeleteItemsResponse => DeleteItemsResponse.decode(value),
   },
+  /** Which of some items there are, and their attributes. NOT_FOUND when there is no such index. */
+  getItems: {
+    path: "/onlinecnclip.ranker.v1.RankerService/GetItems" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetItemsRequest): Buffer => Buffer.from(GetItemsRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetItemsRequest => GetItemsRequest.decode(value),
+    responseSerialize: (value: GetItemsResponse): Buffer => Buffer.from(GetItemsResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetItemsResponse => GetItemsResponse.decode(value),
+  },
   /**
-   * The nearest items of each query by cosine, exactly. NOT_FOUND when there is no such index, FAILED_PRECONDITION
-   * when the encoder's model is not the one the index was filled with, INVALID_ARGUMENT when top_k is out of range.
+   * Lets an alias lead to an index, instead of to the one it led to: every other call sees the old one or the new one, also after
+   * a crash. NOT_FOUND when there is no such index, ALREADY_EXISTS when an index has the alias's name, INVALID_ARGUMENT when
+   * it is not a name.
+   */
+  setAlias: {
+    path: "/onlinecnclip.ranker.v1.RankerService/SetAlias" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: SetAliasRequest): Buffer => Buffer.from(SetAliasRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): SetAliasRequest => SetAliasRequest.decode(value),
+    responseSerialize: (value: SetAliasResponse): Buffer => Buffer.from(SetAliasResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): SetAliasResponse => SetAliasResponse.decode(value),
+  },
+  /** Every alias, by name. */
+  listAliases: {
+    path: "/onlinecnclip.ranker.v1.RankerService/ListAliases" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: ListAliasesRequest): Buffer => Buffer.from(ListAliasesRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ListAliasesRequest => ListAliasesRequest.decode(value),
+    responseSerialize: (value: ListAliasesResponse): Buffer => Buffer.from(ListAliasesResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ListAliasesResponse => ListAliasesResponse.decode(value),
+  },
+  /** Removes an alias; the index stays. NOT_FOUND when there is no such alias. */
+  dropAlias: {
+    path: "/onlinecnclip.ranker.v1.RankerService/DropAlias" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: DropAliasRequest): Buffer => Buffer.from(DropAliasRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): DropAliasRequest => DropAliasRequest.decode(value),
+    responseSerialize: (value: DropAliasResponse): Buffer => Buffer.from(DropAliasResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): DropAliasResponse => DropAliasResponse.decode(value),
+  },
+  /**
+   * The nearest items of each query by cosine. NOT_FOUND when there is no such index, FAILED_PRECONDITION naming both
+   * models when the queries are not of the index's, INVALID_ARGUMENT when top_k is out of range.
    */
   search: {
     path: "/onlinecnclip.ranker.v1.RankerService/Search" as const,
@@ -3042,25 +4907,37 @@ export const RankerServiceService = {
 } as const;
 
 export interface RankerServiceServer extends UntypedServiceImplementation {
-  /** Makes an empty index. ALREADY_EXISTS when the name is taken, INVALID_ARGUMENT when it is not a name. */
+  /** Makes an empty index. ALREADY_EXISTS when the name is taken (by an alias, too), INVALID_ARGUMENT when it is not a name. */
   createIndex: handleUnaryCall<CreateIndexRequest, CreateIndexResponse>;
   /** One index's description. NOT_FOUND when there is none of that name. */
   getIndex: handleUnaryCall<GetIndexRequest, GetIndexResponse>;
   /** Every index, by name. */
   listIndexes: handleUnaryCall<ListIndexesRequest, ListIndexesResponse>;
-  /** Removes an index and its items. NOT_FOUND when there is none of that name. */
+  /** Removes an index and its items. NOT_FOUND when there is none of that name, FAILED_PRECONDITION while an alias leads to it. */
   dropIndex: handleUnaryCall<DropIndexRequest, DropIndexResponse>;
   /**
-   * Adds items, or replaces those whose id is there. Each message is applied as it arrives, so that what came before a
-   * broken stream stays. NOT_FOUND when there is no such index, FAILED_PRECONDITION when the encoder's model is
-   * not the one the index was filled with, RESOURCE_EXHAUSTED when the index is full.
+   * Adds items, or replaces those whose id is there (attributes included). Each message is applied as it arrives, so that what
+   * came before a broken stream stays; what is answered is durable. NOT_FOUND when there is no such index,
+   * FAILED_PRECONDITION naming both models when vectors are not of the index's, RESOURCE_EXHAUSTED when the index or the disk is full.
    */
   upsertItems: handleClientStreamingCall<UpsertItemsRequest, UpsertItemsResponse>;
-  /** Removes items. NOT_FOUND when there is no such index. */
+  /** Removes items; what is answered is durable. NOT_FOUND when there is no such index. */
   deleteItems: handleUnaryCall<DeleteItemsRequest, DeleteItemsResponse>;
+  /** Which of some items there are, and their attributes. NOT_FOUND when there is no such index. */
+  getItems: handleUnaryCall<GetItemsRequest, GetItemsResponse>;
   /**
-   * The nearest items of each query by cosine, exactly. NOT_FOUND when there is no such index, FAILED_PRECONDITION
-   * when the encoder's model is not the one the index was filled with, INVALID_ARGUMENT when top_k is out of range.
+   * Lets an alias lead to an index, instead of to the one it led to: every other call sees the old one or the new one, also after
+   * a crash. NOT_FOUND when there is no such index, ALREADY_EXISTS when an index has the alias's name, INVALID_ARGUMENT when
+   * it is not a name.
+   */
+  setAlias: handleUnaryCall<SetAliasRequest, SetAliasResponse>;
+  /** Every alias, by name. */
+  listAliases: handleUnaryCall<ListAliasesRequest, ListAliasesResponse>;
+  /** Removes an alias; the index stays. NOT_FOUND when there is no such alias. */
+  dropAlias: handleUnaryCall<DropAliasRequest, DropAliasResponse>;
+  /**
+   * The nearest items of each query by cosine. NOT_FOUND when there is no such index, FAILED_PRECONDITION naming both
+   * models when the queries are not of the index's, INVALID_ARGUMENT when top_k is out of range.
    */
   search: handleUnaryCall<SearchRequest, SearchResponse>;
   /**
@@ -3076,7 +4953,7 @@ export interface RankerServiceServer extends UntypedServiceImplementation {
 }
 
 export interface RankerServiceClient extends Client {
-  /** Makes an empty index. ALREADY_EXISTS when the name is taken, INVALID_ARGUMENT when it is not a name. */
+  /** Makes an empty index. ALREADY_EXISTS when the name is taken (by an alias, too), INVALID_ARGUMENT when it is not a name. */
   createIndex(
     request: CreateIndexRequest,
     callback: (error: ServiceError | null, response: CreateIndexResponse) => void,
@@ -3124,7 +5001,7 @@ export interface RankerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListIndexesResponse) => void,
   ): ClientUnaryCall;
-  /** Removes an index and its items. NOT_FOUND when there is none of that name. */
+  /** Removes an index and its items. NOT_FOUND when there is none of that name, FAILED_PRECONDITION while an alias leads to it. */
   dropIndex(
     request: DropIndexRequest,
     callback: (error: ServiceError | null, response: DropIndexResponse) => void,
@@ -3141,9 +5018,9 @@ export interface RankerServiceClient extends Client {
     callback: (error: ServiceError | null, response: DropIndexResponse) => void,
   ): ClientUnaryCall;
   /**
-   * Adds items, or replaces those whose id is there. Each message is applied as it arrives, so that what came before a
-   * broken stream stays. NOT_FOUND when there is no such index, FAILED_PRECONDITION when the encoder's model is
-   * not the one the index was filled with, RESOURCE_EXHAUSTED when the index is full.
+   * Adds items, or replaces those whose id is there (attributes included). Each message is applied as it arrives, so that what
+   * came before a broken stream stays; what is answered is durable. NOT_FOUND when there is no such index,
+   * FAILED_PRECONDITION naming both models when vectors are not of the index's, RESOURCE_EXHAUSTED when the index or the disk is full.
    */
   upsertItems(
     callback: (error: ServiceError | null, response: UpsertItemsResponse) => void,
@@ -3161,7 +5038,7 @@ export interface RankerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: UpsertItemsResponse) => void,
   ): ClientWritableStream<UpsertItemsRequest>;
-  /** Removes items. NOT_FOUND when there is no such index. */
+  /** Removes items; what is answered is durable. NOT_FOUND when there is no such index. */
   deleteItems(
     request: DeleteItemsRequest,
     callback: (error: ServiceError | null, response: DeleteItemsResponse) => void,
@@ -3177,9 +5054,77 @@ export interface RankerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: DeleteItemsResponse) => void,
   ): ClientUnaryCall;
+  /** Which of some items there are, and their attributes. NOT_FOUND when there is no such index. */
+  getItems(
+    request: GetItemsRequest,
+    callback: (error: ServiceError | null, response: GetItemsResponse) => void,
+  ): ClientUnaryCall;
+  getItems(
+    request: GetItemsRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetItemsResponse) => void,
+  ): ClientUnaryCall;
+  getItems(
+    request: GetItemsRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetItemsResponse) => void,
+  ): ClientUnaryCall;
   /**
-   * The nearest items of each query by cosine, exactly. NOT_FOUND when there is no such index, FAILED_PRECONDITION
-   * when the encoder's model is not the one the index was filled with, INVALID_ARGUMENT when top_k is out of range.
+   * Lets an alias lead to an index, instead of to the one it led to: every other call sees the old one or the new one, also after
+   * a crash. NOT_FOUND when there is no such index, ALREADY_EXISTS when an index has the alias's name, INVALID_ARGUMENT when
+   * it is not a name.
+   */
+  setAlias(
+    request: SetAliasRequest,
+    callback: (error: ServiceError | null, response: SetAliasResponse) => void,
+  ): ClientUnaryCall;
+  setAlias(
+    request: SetAliasRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: SetAliasResponse) => void,
+  ): ClientUnaryCall;
+  setAlias(
+    request: SetAliasRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: SetAliasResponse) => void,
+  ): ClientUnaryCall;
+  /** Every alias, by name. */
+  listAliases(
+    request: ListAliasesRequest,
+    callback: (error: ServiceError | null, response: ListAliasesResponse) => void,
+  ): ClientUnaryCall;
+  listAliases(
+    request: ListAliasesRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: ListAliasesResponse) => void,
+  ): ClientUnaryCall;
+  listAliases(
+    request: ListAliasesRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: ListAliasesResponse) => void,
+  ): ClientUnaryCall;
+  /** Removes an alias; the index stays. NOT_FOUND when there is no such alias. */
+  dropAlias(
+    request: DropAliasRequest,
+    callback: (error: ServiceError | null, response: DropAliasResponse) => void,
+  ): ClientUnaryCall;
+  dropAlias(
+    request: DropAliasRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: DropAliasResponse) => void,
+  ): ClientUnaryCall;
+  dropAlias(
+    request: DropAliasRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: DropAliasResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * The nearest items of each query by cosine. NOT_FOUND when there is no such index, FAILED_PRECONDITION naming both
+   * models when the queries are not of the index's, INVALID_ARGUMENT when top_k is out of range.
    */
   search(
     request: SearchRequest,
@@ -3286,6 +5231,10 @@ function fromJsonTimestamp(o: any): Date {
   } else {
     return fromTimestamp(Timestamp.fromJSON(o));
   }
+}
+
+function isObject(value: any): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 function isSet(value: any): boolean {
