@@ -45,16 +45,17 @@ const MAXIMA = {
   threads: availableParallelism(),
 } as const;
 
-/** @throws InvalidInputError naming the option that is out of range. */
+/** The options and nothing else. @throws InvalidInputError naming the one that is out of range. */
 export function requireGraphOptions(options: GraphOptions): GraphOptions {
   for (const [name, maximum] of Object.entries(MAXIMA)) {
     const value = options[name as keyof typeof MAXIMA];
     if (!Number.isInteger(value) || value < 1 || value > maximum)
       throw new InvalidInputError(`${value} is not a whole number from 1 to ${maximum}`, { place: name });
   }
-  if (!GRAPH_PRECISIONS.includes(options.precision))
-    throw new InvalidInputError(`${options.precision} is none of ${GRAPH_PRECISIONS.join(', ')}`, {
+  const { dimension, precision, connectivity, expansionAdd, expansionSearch, threads } = options;
+  if (!GRAPH_PRECISIONS.includes(precision))
+    throw new InvalidInputError(`${precision} is none of ${GRAPH_PRECISIONS.join(', ')}`, {
       place: 'precision',
     });
-  return options;
+  return { dimension, precision, connectivity, expansionAdd, expansionSearch, threads };
 }

@@ -1,11 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import {
-  abortError,
-  FailedPreconditionError,
-  InvalidInputError,
-  throwIfAborted,
-  UnavailableError,
-} from '@online-cnclip/foundation';
+import { FailedPreconditionError, InvalidInputError, UnavailableError } from '@online-cnclip/foundation';
 import { type GraphOptions, requireGraphOptions } from './graph-options.ts';
 import type { GraphRequest, GraphResponse } from './protocol.ts';
 import { type GraphQueries, type Neighbors, packSearches, splitNeighbors } from './search-batch.ts';
@@ -49,8 +43,9 @@ export class NeighborGraph {
 
   /** @throws InvalidInputError naming the option that is out of range. */
   constructor(options: GraphOptions) {
-    this.dimension = requireGraphOptions(options).dimension;
-    this.#thread = new Worker(new URL('./graph-thread.ts', import.meta.url), { workerData: options });
+    const workerData = requireGraphOptions(options);
+    this.dimension = workerData.dimension;
+    this.#thread = new Worker(new URL('./graph-thread.ts', import.meta.url), { workerData });
     this.#thread.unref();
     this.#thread.on('message', (response: GraphResponse) => this.#answered(response));
     this.#thread.on('error', (cause) => this.#fail(new UnavailableError('the graph failed', { cause })));
@@ -81,7 +76,7 @@ export class NeighborGraph {
       throw new InvalidInputError(`${vectors.length} numbers for ${ids.length} vectors of ${this.dimension}`);
     requireDistinct(ids);
     for (let from = 0; from < ids.length; from += MAX_SLICE_VECTORS) {
-      throwIfAborted(signal);
+      signal?.throwIfAborted();
       const to = Math.min(from + MAX_SLICE_VECTORS, ids.length);
       const slice = vectors.slice(from * this.dimension, to * this.dimension);
       await this.#ask({ kind: 'replace', ids: ids.slice(from, to), vectors: slice });
@@ -169,7 +164,7 @@ export class NeighborGraph {
     while (this.#searches.length > 0 && queries < MAX_QUERIES_PER_PASS) {
       const search = this.#searches.shift() as WaitingSearch;
       if (search.signal?.aborted) {
-        search.reject(abortError(search.signal));
+        search.reject(search.signal.reason);
         continue;
       }
       queries += search.queries.length;
