@@ -4,26 +4,7 @@ import { FailedPreconditionError, InvalidInputError, messageOf } from '@online-c
 import { DataType, MilvusClient } from '@zilliz/milvus2-sdk-node';
 import { ATTRIBUTES_FIELD, ID_FIELD, VECTOR_FIELD } from './expression.ts';
 import { callError, type MilvusStatus, requireSuccess } from './milvus-error.ts';
-
-export interface MilvusConnectionOptions {
-  /** host:port. */
-  readonly address: string;
-  /** Database of the collections; Milvus's default one when it is not given. */
-  readonly database?: string | undefined;
-  /** Longest time of one call. */
-  readonly timeoutMs: number;
-  /** Its presence means TLS: certificates that the server's must come from. */
-  readonly tlsCaFile?: string | undefined;
-  /** Our own certificate and key, for a server that asks for one. */
-  readonly tlsCertificateFile?: string | undefined;
-  readonly tlsKeyFile?: string | undefined;
-  /** Name in the server's certificate where it is not the address's host. */
-  readonly tlsServerName?: string | undefined;
-  /** File of an API key, or of `user:password`. */
-  readonly tokenFile?: string | undefined;
-}
-
-export const DEFAULT_TIMEOUT_MS = 10_000;
+import type { MilvusConnectionOptions } from './options.ts';
 
 /** Channels to Milvus; each carries many calls, one call holds one of them. */
 const MAX_CHANNELS = 16;

@@ -1,4 +1,4 @@
-export { DEFAULT_TIMEOUT_MS, type MilvusConnectionOptions } from './connection.ts';
 export * from './items.ts';
-export { DEFAULT_MILVUS_OPTIONS, MilvusEngine, type MilvusEngineOptions } from './milvus-engine.ts';
-export { CONSISTENCY_LEVELS, type Consistency, MilvusIndex } from './milvus-index.ts';
+export { MilvusEngine } from './milvus-engine.ts';
+export { MilvusIndex } from './milvus-index.ts';
+export * from './options.ts';

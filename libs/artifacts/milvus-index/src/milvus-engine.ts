@@ -1,26 +1,9 @@
 import { AlreadyExistsError, FailedPreconditionError, NotFoundError } from '@online-cnclip/foundation';
 import { collectionName, indexName } from './collection-name.ts';
-import { MilvusConnection, type MilvusConnectionOptions } from './connection.ts';
+import { MilvusConnection } from './connection.ts';
 import type { IndexSpec } from './items.ts';
-import { type Consistency, MilvusIndex } from './milvus-index.ts';
-
-export interface MilvusEngineOptions extends MilvusConnectionOptions {
-  /** Begins the names of our collections and aliases, so that other users of the database are left alone. */
-  readonly collectionPrefix: string;
-  /** Milvus's kind of index over the vectors. */
-  readonly indexType: string;
-  /** Whether a search waits for every change that was acknowledged before it. */
-  readonly consistency: Consistency;
-  /** Items of one index at most. */
-  readonly maxItems: number;
-}
-
-export const DEFAULT_MILVUS_OPTIONS = {
-  collectionPrefix: 'onlinecnclip_',
-  /** Milvus's own choice. */
-  indexType: 'AUTOINDEX',
-  consistency: 'Strong',
-} as const;
+import { MilvusIndex } from './milvus-index.ts';
+import type { MilvusEngineOptions } from './options.ts';
 
 /** What a collection says of itself, beside its schema. */
 interface Description {

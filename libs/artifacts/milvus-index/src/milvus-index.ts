@@ -9,11 +9,8 @@ import { decodeAttributes, encodeAttributes } from './attributes-json.ts';
 import type { CallOptions, MilvusConnection } from './connection.ts';
 import { ATTRIBUTES_FIELD, filterExpression, ID_FIELD, idsExpression, VECTOR_FIELD } from './expression.ts';
 import type { Attributes, SearchHits, VectorBatch, VectorSearchOptions } from './items.ts';
+import type { Consistency } from './options.ts';
 import { placeholderGroup } from './placeholder-group.ts';
-
-/** Milvus's levels; only Strong promises that a search sees every change that was acknowledged before it. */
-export const CONSISTENCY_LEVELS = ['Strong', 'Bounded', 'Eventually'] as const;
-export type Consistency = (typeof CONSISTENCY_LEVELS)[number];
 
 export interface MilvusIndexOptions {
   readonly name: string;
