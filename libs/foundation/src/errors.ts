@@ -13,7 +13,9 @@ export type ErrorKind =
   | 'deadline-exceeded'
   | 'unavailable'
   | 'data-loss'
-  | 'unsupported';
+  | 'unsupported'
+  | 'unauthenticated'
+  | 'permission-denied';
 
 export interface ErrorDetails {
   /** The field, option, or `file:line` that the error is about. */
@@ -84,6 +86,16 @@ export class DataLossError extends ApplicationError {
 
 export class UnsupportedError extends ApplicationError {
   readonly kind = 'unsupported';
+}
+
+/** Nothing that is believed says who the caller is. */
+export class UnauthenticatedError extends ApplicationError {
+  readonly kind = 'unauthenticated';
+}
+
+/** It is known who the caller is, and that it may not do this. */
+export class PermissionDeniedError extends ApplicationError {
+  readonly kind = 'permission-denied';
 }
 
 /** The error of an aborted signal: the typed reason it was aborted with, else a {@link CancelledError}. */

@@ -53,8 +53,8 @@ export interface ClientOptions<D extends ServiceShape = ServiceShape> {
    */
   readonly safeMethods?: readonly (keyof D)[];
   readonly maxMessageBytes?: number;
-  /** Plain text by default. */
-  readonly credentials?: ChannelCredentials;
+  /** Plain text by default: undefined is what a process without certificates has. */
+  readonly credentials?: ChannelCredentials | undefined;
 }
 
 /**

@@ -11,7 +11,9 @@ import {
   FailedPreconditionError,
   InvalidInputError,
   NotFoundError,
+  PermissionDeniedError,
   ResourceExhaustedError,
+  UnauthenticatedError,
   UnavailableError,
   UnsupportedError,
 } from '@online-cnclip/foundation';
@@ -30,6 +32,8 @@ export const STATUS_OF_KIND: Readonly<Record<ErrorKind, status>> = {
   unavailable: status.UNAVAILABLE,
   'data-loss': status.DATA_LOSS,
   unsupported: status.UNIMPLEMENTED,
+  unauthenticated: status.UNAUTHENTICATED,
+  'permission-denied': status.PERMISSION_DENIED,
 };
 
 type ErrorClass = new (message: string, details?: ErrorDetails) => ApplicationError;
@@ -47,6 +51,8 @@ const CLASS_OF_STATUS: Partial<Readonly<Record<number, ErrorClass>>> = {
   [status.UNAVAILABLE]: UnavailableError,
   [status.DATA_LOSS]: DataLossError,
   [status.UNIMPLEMENTED]: UnsupportedError,
+  [status.UNAUTHENTICATED]: UnauthenticatedError,
+  [status.PERMISSION_DENIED]: PermissionDeniedError,
 };
 
 /**

@@ -10,15 +10,14 @@ import {
 import type { Counter, Gauge, Histogram } from 'prom-client';
 import { type AuthContext, type CallContext, createCallContext } from './call-context.ts';
 import { statusOfError } from './error-boundary.ts';
+import type { Access, AuthenticatedCall } from './security/access.ts';
 import { RPC_TELEMETRY, type Telemetry } from './telemetry.ts';
 import { startCallSpan } from './tracing/spans.ts';
 
 /** What the four kinds of grpc-js calls have in common. */
-export interface ServerCall extends EventEmitter {
+export interface ServerCall extends EventEmitter, AuthenticatedCall {
   readonly metadata: Metadata;
   readonly cancelled: boolean;
-  getPeer(): string;
-  getAuthContext(): AuthContext;
   getDeadline(): Date | number;
 }
 
@@ -37,14 +36,16 @@ export class Calls {
   readonly #draining = new AbortController();
   readonly #idle = Promise.withResolvers<void>();
   readonly #logger: Logger;
+  readonly #access: Access;
   readonly #duration: Histogram<'method' | 'code'>;
   readonly #inFlight: Gauge<'method'>;
   readonly #refused: Counter<'method'>;
   readonly #received: Counter<'method'>;
   readonly #sent: Counter<'method'>;
 
-  constructor(logger: Logger, telemetry: Telemetry) {
+  constructor(logger: Logger, telemetry: Telemetry, access: Access) {
     this.#logger = logger;
+    this.#access = access;
     this.#duration = telemetry.histogram(RPC_TELEMETRY.duration);
     this.#inFlight = telemetry.gauge(RPC_TELEMETRY.inFlight);
     this.#refused = telemetry.counter(RPC_TELEMETRY.refused);
@@ -54,7 +55,8 @@ export class Calls {
 
   /**
    * Runs a handler as an accepted call. Rejects with nothing but the {@link CallStatus} to end the call with:
-   * UNAVAILABLE when the service is draining, else what the error boundary makes of the error.
+   * UNAVAILABLE when the service is draining, UNAUTHENTICATED or PERMISSION_DENIED by who calls, else what the error boundary makes
+   * of the error.
    */
   async run<T>(call: ServerCall, method: string, handle: (context: CallContext) => Promise<T>): Promise<T> {
     const controller = new AbortController();
@@ -73,6 +75,7 @@ export class Calls {
     const started = performance.now();
     let code = status.OK;
     try {
+      this.#access.authorize(call, method);
       // It may have passed before the event loop came to the call.
       if (isPast(context.deadline)) controller.abort(cancellation(context.deadline));
       throwIfAborted(controller.signal);
@@ -86,6 +89,7 @@ export class Calls {
       call.off('cancelled', onCancelled);
       this.#inFlight.dec({ method });
       this.#duration.observe({ method, code: status[code] }, (performance.now() - started) / 1000);
+      this.#access.audit(call, method, { requestId: context.requestId, outcome: status[code] });
       this.#finish(controller);
     }
   }

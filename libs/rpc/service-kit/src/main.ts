@@ -3,8 +3,9 @@ import type { ConfigOf, Settings } from '@online-cnclip/foundation';
 import type { Implementation } from './handlers.ts';
 import { Health } from './health.ts';
 import { type Listener, type ProcessContext, type ProcessOptions, runProcess } from './process.ts';
+import { type HealthServer, startHealthServer } from './security/health-server.ts';
 import { createService } from './service.ts';
-import type { ServiceConfig, ServiceSettings } from './settings.ts';
+import { METRICS_OFF, type ServiceConfig, type ServiceSettings } from './settings.ts';
 
 /** What a composition root has to build its parts with. */
 export interface CompositionContext<C> extends ProcessContext<C> {
@@ -41,20 +42,28 @@ async function openService<S extends Settings & ServiceSettings>(
   compose: MainOptions<S>['compose'],
   context: ProcessContext<ConfigOf<S>>,
 ): Promise<Listener> {
-  const { config, logger, telemetry } = context;
+  const { config, logger, telemetry, security } = context;
   // What grpc-js has to say goes into the same log, as JSON.
   setLogger({ error: (...parts: unknown[]) => logger.warn({ source: 'grpc-js' }, parts.join(' ')) });
   const health = new Health();
   const composition = await compose({ ...context, health });
-  const { maxMessageBytes, drainTimeoutMs }: ServiceConfig = config;
+  const { maxMessageBytes, drainTimeoutMs, healthAddress }: ServiceConfig = config;
   const { implementations } = composition;
-  const parts = { name, implementations, logger, telemetry, health };
+  const parts = { name, implementations, logger, telemetry, health, security };
   const service = createService({ ...parts, maxMessageBytes, drainTimeoutMs });
+  let healthServer: HealthServer | undefined;
   return {
-    listen: service.listen,
+    async listen(address) {
+      if (healthAddress !== METRICS_OFF) healthServer = await startHealthServer(healthAddress, health);
+      return service.listen(address);
+    },
+    get healthAddress() {
+      return healthServer?.address;
+    },
     ...(composition.start && { start: () => composition.start?.() ?? Promise.resolve() }),
     async close() {
       await service.close();
+      healthServer?.close();
       await composition.close?.();
     },
   };

@@ -12,6 +12,8 @@ import { buildInfo } from './build-info.ts';
 import { PROCESS_TELEMETRY } from './metric-catalogue.ts';
 import { type MetricsServer, startMetricsServer } from './metrics-server.ts';
 import { profileOnSignal } from './profile.ts';
+import { requireLoopback } from './security/plaintext.ts';
+import { openProcessSecurity, type ProcessSecurity } from './security/process-security.ts';
 import { METRICS_OFF, type ProcessConfig, type ProcessSettings } from './settings.ts';
 import { Telemetry } from './telemetry.ts';
 import { traceFields } from './tracing/spans.ts';
@@ -25,6 +27,7 @@ export interface ProcessContext<C> {
   readonly config: C;
   readonly logger: Logger;
   readonly telemetry: Telemetry;
+  readonly security: ProcessSecurity;
   /** Aborted when the process is told to end: for work that no call waits for. */
   readonly shutdown: AbortSignal;
 }
@@ -33,6 +36,8 @@ export interface ProcessContext<C> {
 export interface Listener {
   /** Binds `host:port` (port 0: any) and returns the address with the port that was taken. */
   listen(address: string): Promise<string>;
+  /** Where health is told in plain text, once it listens. */
+  readonly healthAddress?: string | undefined;
   /** Runs once the server listens: load, warm up. A rejection ends the process. */
   start?(): Promise<void>;
   /** Ends what is going on within the drain timeout, and disposes what was built. */
@@ -55,7 +60,7 @@ export interface ProcessOptions<S extends Settings & ProcessSettings> {
  * The whole life of a service's process: configuration, composition, listening, an orderly end on SIGTERM or SIGINT.
  *
  * When the server and that of the metrics listen it prints one line of JSON, `{"ready":"encoder","address":"127.0.0.1:50051",
- * "metrics":"127.0.0.1:9464"}` (metrics null when off), the only line on standard output. Exits with {@link EXIT}: 2 when
+ * "metrics":"127.0.0.1:9464"}` (metrics null when off, and `health` where that has an address of its own), the only line on standard output. Exits with {@link EXIT}: 2 when
  * the configuration is wrong.
  */
 export async function runProcess<S extends Settings & ProcessSettings>(
@@ -83,9 +88,15 @@ export async function runProcess<S extends Settings & ProcessSettings>(
     undefined,
     tracesEndpoint === undefined ? undefined : traceFields,
   );
+  const telemetry = new Telemetry(name);
+  const security = await openSecurity(config, logger, telemetry).catch((error: unknown) => {
+    process.stderr.write(`${name}: ${messageOf(error)}\n`);
+    process.exitCode = EXIT.badConfiguration;
+  });
+  if (!security) return;
   process.once('uncaughtException', (error) => endProcess(logger, error));
   try {
-    await runListener(options, config, logger);
+    await runListener(options, { config, logger, telemetry, security });
     endProcess(logger);
   } catch (error) {
     endProcess(logger, error);
@@ -94,13 +105,12 @@ export async function runProcess<S extends Settings & ProcessSettings>(
 
 async function runListener<S extends Settings & ProcessSettings>(
   { name, open }: ProcessOptions<S>,
-  config: ConfigOf<S>,
-  logger: Logger,
+  parts: Omit<ProcessContext<ConfigOf<S>>, 'shutdown'>,
 ): Promise<void> {
+  const { config, logger, telemetry, security } = parts;
   const shutdown = shutdownOnSignals(logger);
   const { profileFolder }: ProcessConfig = config;
   const profileEnded = profileOnSignal({ name, folder: profileFolder, logger, signal: shutdown });
-  const telemetry = new Telemetry(name);
   telemetry.collectProcessMetrics();
   telemetry.info(PROCESS_TELEMETRY.build, () => buildInfo);
   const { listenAddress, metricsAddress, tracesEndpoint, tracesRatio }: ProcessConfig = config;
@@ -111,22 +121,39 @@ async function runListener<S extends Settings & ProcessSettings>(
     logger,
     telemetry,
   });
-  const listener = await open({ config, logger, telemetry, shutdown });
+  const listener = await open({ ...parts, shutdown });
   let metrics: MetricsServer | undefined;
   try {
-    if (metricsAddress !== METRICS_OFF) metrics = await startMetricsServer(metricsAddress, telemetry);
+    if (metricsAddress !== METRICS_OFF)
+      metrics = await startMetricsServer(metricsAddress, telemetry, security);
     if (shutdown.aborted) return;
     const address = await listener.listen(listenAddress);
-    const ready = { ready: name, address, metrics: metrics?.address ?? null };
+    const { healthAddress: health } = listener;
+    const ready = { ready: name, address, metrics: metrics?.address ?? null, ...(health && { health }) };
     process.stdout.write(`${JSON.stringify(ready)}\n`);
-    logger.info({ address, metrics: ready.metrics }, 'listening');
+    const { ready: _, ...addresses } = ready;
+    logger.info({ ...addresses, tls: security.tls !== undefined }, 'listening');
     await startAndWait(listener, shutdown, logger);
   } finally {
     await listener.close();
     await tracing.close();
     await profileEnded();
     await metrics?.close();
+    security.close();
   }
+}
+
+/** @throws InvalidInputError where plain text would be open to others, or a file is wrong. */
+async function openSecurity(
+  config: ProcessConfig,
+  logger: Logger,
+  telemetry: Telemetry,
+): Promise<ProcessSecurity> {
+  const security = await openProcessSecurity(config, logger, telemetry);
+  if (security.tls) return security;
+  requireLoopback(config.listenAddress, config.allowPlaintext);
+  if (config.metricsAddress !== METRICS_OFF) requireLoopback(config.metricsAddress, config.allowPlaintext);
+  return security;
 }
 
 async function startAndWait(listener: Listener, shutdown: AbortSignal, logger: Logger): Promise<void> {

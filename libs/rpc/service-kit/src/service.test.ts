@@ -148,6 +148,7 @@ test('cancelling reaches the handler, of streams too', async () => {
 
 test('errors keep their class and text; a defect shows an id and logs its cause', async () => {
   const lines: string[] = [];
+  const audited: string[] = [];
   const { client } = await start(
     {
       loadModel: async ({ checkpointPath }) => {
@@ -155,7 +156,11 @@ test('errors keep their class and text; a defect shows an id and logs its cause'
         throw new AlreadyExistsError(`半个 ${checkpointPath} \ud800`, { place: 'checkpoint_path' });
       },
     },
-    { logger: createLogger('encoder', 'info', { write: (line: string) => lines.push(line) }) },
+    {
+      logger: createLogger('encoder', 'info', {
+        write: (line: string) => (JSON.parse(line).audit ? audited : lines).push(line),
+      }),
+    },
   );
   const load = (checkpointPath: string, metadata = new Metadata()) =>
     client.loadModel(LoadModelRequest.fromPartial({ checkpointPath }), { metadata, requestId: 'r-1' });
@@ -176,6 +181,14 @@ test('errors keep their class and text; a defect shows an id and logs its cause'
     assert.match(line.method, /LoadModel$/);
     return true;
   });
+  // Also with plain text, where nobody says who they are.
+  assert.deepEqual(
+    audited.map((line) => {
+      const { who, role, method, requestId, outcome } = JSON.parse(line);
+      return [who, role, method.split('/')[1], requestId, outcome];
+    }),
+    ['ALREADY_EXISTS', 'ALREADY_EXISTS', 'INTERNAL'].map((code) => [null, null, 'LoadModel', 'r-1', code]),
+  );
 });
 
 test('a message over the limit is refused, the next one is not', async () => {

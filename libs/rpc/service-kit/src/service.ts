@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
+import { Server, type ServiceDefinition } from '@grpc/grpc-js';
 import {
   DEFAULT_MAX_MESSAGE_BYTES,
   descriptorSetPath,
@@ -7,7 +7,7 @@ import {
   KEEPALIVE_TIMEOUT_MS,
   serviceName,
 } from '@online-cnclip/contracts';
-import { type Logger, messageOf, UnavailableError } from '@online-cnclip/foundation';
+import type { Logger } from '@online-cnclip/foundation';
 import { adaptHandlers } from './adapt.ts';
 import { formatAddress, parseAddress } from './address.ts';
 import { Admission } from './admission.ts';
@@ -16,6 +16,12 @@ import type { Implementation } from './handlers.ts';
 import { HEALTH_SERVICE, Health } from './health.ts';
 import { guardMessages } from './messages.ts';
 import { addReflection } from './reflection.ts';
+import { Access } from './security/access.ts';
+import { bindPlaintext } from './security/bind.ts';
+import { guardServices } from './security/guarded-services.ts';
+import type { ServerSecurity } from './security/process-security.ts';
+import { Refusals } from './security/refusals.ts';
+import { TlsListener } from './security/tls-listener.ts';
 import { Telemetry } from './telemetry.ts';
 
 /** Calls at once on one connection; more wait in the client. Bounds what one client can hold of a service. */
@@ -43,7 +49,7 @@ export interface ServiceOptions {
   readonly maxMessageBytes?: number;
   readonly drainTimeoutMs?: number;
   /** Plain text by default. */
-  readonly credentials?: ServerCredentials;
+  readonly security?: ServerSecurity;
 }
 
 /** A gRPC server with health checking, reflection, metrics, an error boundary and an orderly end. */
@@ -74,10 +80,12 @@ export function createService(options: ServiceOptions): Service {
     health = new Health(),
     maxMessageBytes = DEFAULT_MAX_MESSAGE_BYTES,
     drainTimeoutMs = DEFAULT_DRAIN_TIMEOUT_MS,
-    credentials = ServerCredentials.createInsecure(),
+    security,
   } = options;
   const server = createServer(maxMessageBytes);
-  const calls = new Calls(logger, telemetry);
+  const refusals = security?.refusals ?? new Refusals(logger, telemetry);
+  const access = new Access(security?.tls && security, refusals, logger);
+  const calls = new Calls(logger, telemetry, access);
   const admission = new Admission(implementations, telemetry);
   for (const implementation of implementations) {
     const definition = guardMessages(implementation.definition, logger);
@@ -87,16 +95,23 @@ export function createService(options: ServiceOptions): Service {
     );
   }
   const services = implementations.map(({ definition }) => serviceName(definition));
-  health.addTo(server, services);
-  addReflection(server, readFileSync(descriptorSetPath), [...services, HEALTH_SERVICE]);
+  const guarded = guardServices(server, access);
+  health.addTo(guarded, services);
+  addReflection(guarded, readFileSync(descriptorSetPath), [...services, HEALTH_SERVICE]);
 
+  const listeners: TlsListener[] = [];
   let closing: Promise<void> | undefined;
   return {
     health,
     telemetry,
-    listen: (address) => bind(server, address, credentials),
-    close: () => {
-      closing ??= closeServer(server, health, calls, { drainTimeoutMs, logger });
+    async listen(address) {
+      if (!security?.tls) return bindPlaintext(server, address);
+      const listener = await TlsListener.open(server, address, security.tls, refusals);
+      listeners.push(listener);
+      return formatAddress({ ...parseAddress(address), port: listener.port });
+    },
+    close() {
+      closing ??= closeServer(server, listeners, health, calls, { drainTimeoutMs, logger });
       return closing;
     },
   };
@@ -113,19 +128,9 @@ function createServer(maxMessageBytes: number): Server {
   });
 }
 
-async function bind(server: Server, address: string, credentials: ServerCredentials): Promise<string> {
-  const { host } = parseAddress(address);
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  server.bindAsync(address, credentials, (error, port) => (error ? reject(error) : resolve(port)));
-  try {
-    return formatAddress({ host, port: await promise });
-  } catch (cause) {
-    throw new UnavailableError(`cannot listen: ${messageOf(cause)}`, { place: address, cause });
-  }
-}
-
 async function closeServer(
   server: Server,
+  listeners: readonly TlsListener[],
   health: Health,
   calls: Calls,
   { drainTimeoutMs, logger }: { readonly drainTimeoutMs: number; readonly logger: Logger },
@@ -133,6 +138,7 @@ async function closeServer(
   health.close();
   const left = await calls.drain(drainTimeoutMs);
   if (left > 0) logger.error({ calls: left }, 'handlers ignored their abort signal');
+  for (const listener of listeners) listener.close();
   const flushed = Promise.withResolvers<void>();
   server.tryShutdown(() => flushed.resolve());
   await within(flushed.promise, FLUSH_TIMEOUT_MS);

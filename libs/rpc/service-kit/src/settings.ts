@@ -2,11 +2,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DEFAULT_MAX_MESSAGE_BYTES } from '@online-cnclip/contracts';
 import { type ConfigOf, LOG_LEVELS, messageOf, type Setting, setting } from '@online-cnclip/foundation';
+import { tlsSettings } from '@online-cnclip/security';
 import { z } from 'zod';
 import { parseAddress } from './address.ts';
 import { DEFAULT_DRAIN_TIMEOUT_MS } from './service.ts';
 
-/** The value of `metricsAddress` for no metrics server. */
+/** The value of `metricsAddress` for no metrics server, and of `healthAddress` for no health server of its own. */
 export const METRICS_OFF = 'off';
 
 /** A `host:port` as configuration. */
@@ -89,6 +90,22 @@ export function processSettings(
         .describe('folder of the CPU profiles that SIGUSR2 asks for'),
     ),
     ...tracingSettings,
+    ...tlsSettings((name) => environmentName(service, name)),
+    policyFile: setting(
+      environmentName(service, 'POLICY_FILE'),
+      z
+        .string()
+        .min(1)
+        .optional()
+        .describe('who may call what (YAML file), where there are certificates; none: docs/security.md'),
+    ),
+    allowPlaintext: setting(
+      environmentName(service, 'ALLOW_PLAINTEXT'),
+      z
+        .union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')])
+        .default(false)
+        .describe('whether to listen without certificates on other addresses than loopback'),
+    ),
   } as const satisfies Record<string, Setting>;
 }
 
@@ -102,6 +119,15 @@ export function serviceSettings(
     maxMessageBytes: setting(
       environmentName(service, 'MAX_MESSAGE_BYTES'),
       positiveInteger.default(DEFAULT_MAX_MESSAGE_BYTES).describe('bytes of one gRPC message at most'),
+    ),
+    healthAddress: setting(
+      environmentName(service, 'HEALTH_ADDRESS'),
+      z
+        .union([z.literal(METRICS_OFF), addressSchema])
+        .default(METRICS_OFF)
+        .describe(
+          `host:port of grpc.health.v1 in plain text and nothing else, for probes without a certificate, or ${METRICS_OFF}`,
+        ),
     ),
   } as const satisfies Record<string, Setting>;
 }

@@ -66,6 +66,19 @@ export const ADMISSION_TELEMETRY = {
   },
 } as const satisfies Record<string, MetricSpec>;
 
+/** The metrics of who is let in. */
+export const SECURITY_TELEMETRY = {
+  refused: {
+    name: 'onlinecnclip_security_refused_total',
+    help: 'Connections, calls and readings of metrics refused for what their caller is; the log says why',
+    labels: ['what'],
+  },
+  expiry: {
+    name: 'onlinecnclip_tls_certificate_expiry_timestamp_seconds',
+    help: 'When the certificate in use expires, in seconds since 1970; absent with plain text',
+  },
+} as const satisfies Record<string, MetricSpec>;
+
 /** The metrics of one service, in a registry of its own so that several services fit into one process (tests). */
 export class Telemetry {
   readonly registry = new Registry();

@@ -1,12 +1,11 @@
+import { ROLES, type Role } from '@online-cnclip/security';
 import {
   DEFAULT_DAYS,
   initCertificates,
   issueCertificate,
-  ROLES,
-  type Role,
   renewCertificates,
   revokeCertificate,
-} from '@online-cnclip/security';
+} from '@online-cnclip/security/certificates';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { CliContext } from '../context.ts';
 

@@ -17,6 +17,9 @@ const STATUS_OF_KIND: Readonly<Record<ErrorKind, number>> = {
   unavailable: 503,
   'data-loss': 500,
   unsupported: 501,
+  // Of the console with a service: the page's own log-in is told apart by http/access.ts.
+  unauthenticated: 502,
+  'permission-denied': 403,
 };
 const BAD_GATEWAY = 502;
 const INTERNAL = 500;

@@ -1,0 +1,3 @@
+export * from './authority.ts';
+export * from './folder.ts';
+export * from './services.ts';
