@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
+import type { ClientSecurity } from '@online-cnclip/client';
 import type { Progress } from './progress.ts';
 import type { ReplicaEnvironment } from './replicas.ts';
 
@@ -9,6 +10,10 @@ export interface CliContext {
   readonly progress: Progress;
   /** For the browser and the replicas that may be started, and nothing else. */
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** What services are called with, by the environment. @throws InvalidInputError naming the variable or file that is wrong. */
+  clientSecurity(): Promise<ClientSecurity>;
+  /** Whether replicas may meet in plain text on another address than loopback, by the environment. */
+  readonly allowPlaintext: boolean;
   /** Writes a line of the result, to standard output. */
   print(line: string): void;
   /**

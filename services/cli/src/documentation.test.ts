@@ -14,6 +14,8 @@ const examples = [...guide.matchAll(/```sh\n(.*?)```/gs)]
 const context: CliContext = {
   dataPath: undefined,
   environment: {},
+  clientSecurity: () => assert.fail('nothing is called'),
+  allowPlaintext: false,
   progress: { note() {}, start: () => ({ update() {}, end() {} }) },
   print() {},
   stopSignal: () => new AbortController().signal,

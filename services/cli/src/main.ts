@@ -1,6 +1,7 @@
 // Composition root of the command line: the only file of it that reads the environment.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { type ClientSecurity, clientSecurityOf } from '@online-cnclip/client';
 import type { CliContext } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import { createProgram, withDashes } from './program.ts';
@@ -10,7 +11,8 @@ import { describeFailure } from './report-error.ts';
 import { listenForStop } from './stop-signal.ts';
 import { runTraced } from './trace.ts';
 
-const { DATAPATH, DEBUG, OTEL_EXPORTER_OTLP_ENDPOINT } = process.env;
+const { DATAPATH, DEBUG, ONLINE_CNCLIP_ALLOW_PLAINTEXT, OTEL_EXPORTER_OTLP_ENDPOINT } = process.env;
+let security: Promise<ClientSecurity> | undefined;
 let stop: AbortSignal | undefined;
 let exitCode: number = EXIT.ok;
 
@@ -18,6 +20,11 @@ const context: CliContext = {
   dataPath: DATAPATH || undefined,
   environment: process.env,
   progress: createProgress(process.stderr),
+  clientSecurity() {
+    security ??= clientSecurityOf(process.env);
+    return security;
+  },
+  allowPlaintext: ONLINE_CNCLIP_ALLOW_PLAINTEXT === 'true',
   print: (line) => void process.stdout.write(`${line}\n`),
   stopSignal() {
     stop ??= listenForStop(process);

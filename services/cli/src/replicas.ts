@@ -3,6 +3,7 @@ import { createLogger, FailedPreconditionError, InvalidInputError } from '@onlin
 import { hostRendezvous, Rendezvous } from '@online-cnclip/replicas';
 import type { ReplicaPorts } from '@online-cnclip/training';
 import { z } from 'zod';
+import type { CliContext } from './context.ts';
 
 /** How long replicas wait for each other to come: a new machine may have to fetch an image and load gigabytes. */
 const GATHER_TIMEOUT_S = 600;
@@ -73,22 +74,26 @@ export interface OpenedReplicas {
  *
  * @throws FailedPreconditionError where Gloo is missing; UnavailableError when the rendezvous cannot be served.
  */
-export async function openReplicas(
-  environment: ReplicaEnvironment | undefined,
-  note: (line: string) => void,
-): Promise<OpenedReplicas | undefined> {
+export async function openReplicas(context: CliContext): Promise<OpenedReplicas | undefined> {
+  const environment = context.replica();
   if (!environment) return undefined;
   const { rank, worldSize, address, gatherTimeoutMs, collectiveTimeoutMs } = environment;
   const missing = missingGloo();
   if (worldSize > 1 && missing !== undefined) throw new FailedPreconditionError(missing);
-  const hosted = rank === 0 ? await hostRendezvous(address, createLogger('replicas', 'error')) : undefined;
+  const { files, credentials } = await context.clientSecurity();
+  const { allowPlaintext } = context;
+  const hosted =
+    rank === 0
+      ? await hostRendezvous(address, createLogger('replicas', 'error'), { files, allowPlaintext })
+      : undefined;
   const rendezvous = new Rendezvous({
     address,
     run: RUN,
     rank,
     worldSize,
     timeoutMs: gatherTimeoutMs,
-    onAwaited: (ranks) => note(`waiting for replicas ${ranks.join(', ')} of ${worldSize}`),
+    credentials,
+    onAwaited: (ranks) => context.progress.note(`waiting for replicas ${ranks.join(', ')} of ${worldSize}`),
   });
   return {
     ports: { rendezvous, connect: connectGroup, timeoutMs: collectiveTimeoutMs },

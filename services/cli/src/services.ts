@@ -1,5 +1,7 @@
+import type { ClientOptions } from '@online-cnclip/client';
 import { messageOf, UnavailableError } from '@online-cnclip/foundation';
 import { type Command, InvalidArgumentError } from 'commander';
+import type { CliContext } from './context.ts';
 
 /** Where each service listens unless it is configured otherwise. */
 export const SERVICE_ADDRESSES = {
@@ -30,11 +32,13 @@ interface Closable {
 
 /** Uses a client and closes it. @throws UnavailableError naming the address; whatever else the use throws. */
 export async function withClient<C extends Closable, T>(
-  create: (address: string) => C,
+  context: Pick<CliContext, 'clientSecurity'>,
+  create: (address: string, options: Pick<ClientOptions, 'credentials'>) => C,
   address: string,
   use: (client: C) => Promise<T>,
 ): Promise<T> {
-  const client = create(address);
+  const { credentials } = await context.clientSecurity();
+  const client = create(address, { credentials });
   try {
     return await use(client);
   } catch (error) {

@@ -1,4 +1,5 @@
 import {
+  type ClientOptions,
   type CrawlerClient,
   createCrawlerClient,
   createEncoderClient,
@@ -27,18 +28,21 @@ export interface Clients {
 }
 
 /** Clients that connect with the first call: the console starts, and stays up, whatever is missing. */
-export function connectClients(addresses: ServiceAddresses): Clients {
+export function connectClients(
+  addresses: ServiceAddresses,
+  options: Pick<ClientOptions, 'credentials'> = {},
+): Clients {
   const services = {
-    encoder: createEncoderClient(addresses.encoder),
-    trainer: createTrainerClient(addresses.trainer),
-    ranker: createRankerClient(addresses.ranker),
-    crawler: createCrawlerClient(addresses.crawler),
+    encoder: createEncoderClient(addresses.encoder, options),
+    trainer: createTrainerClient(addresses.trainer, options),
+    ranker: createRankerClient(addresses.ranker, options),
+    crawler: createCrawlerClient(addresses.crawler, options),
   };
   const health = {
-    encoder: createHealthClient(addresses.encoder),
-    trainer: createHealthClient(addresses.trainer),
-    ranker: createHealthClient(addresses.ranker),
-    crawler: createHealthClient(addresses.crawler),
+    encoder: createHealthClient(addresses.encoder, options),
+    trainer: createHealthClient(addresses.trainer, options),
+    ranker: createHealthClient(addresses.ranker, options),
+    crawler: createHealthClient(addresses.crawler, options),
   };
   return {
     ...services,

@@ -11,18 +11,21 @@ import type { consoleSettings } from './settings.ts';
 export async function composeConsole(
   context: ProcessContext<ConfigOf<typeof consoleSettings>>,
 ): Promise<Listener> {
-  const { config, logger, telemetry } = context;
+  const { config, logger, telemetry, security } = context;
   const sources = [
     ...(config.picturesFolder === undefined ? [] : [pictureFolder(config.picturesFolder)]),
     pictureDatasets(config.pictureDatasets),
   ];
   return createConsole({
-    clients: connectClients({
-      encoder: config.encoderAddress,
-      trainer: config.trainerAddress,
-      ranker: config.rankerAddress,
-      crawler: config.crawlerAddress,
-    }),
+    clients: connectClients(
+      {
+        encoder: config.encoderAddress,
+        trainer: config.trainerAddress,
+        ranker: config.rankerAddress,
+        crawler: config.crawlerAddress,
+      },
+      { credentials: security.credentials },
+    ),
     pictures: joinSources(sources),
     logger,
     telemetry,

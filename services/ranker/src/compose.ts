@@ -14,7 +14,7 @@ import { observeCatalog, observeCommits } from './telemetry.ts';
 
 /** Wires the service. The encoder is connected to when the first text or image comes. */
 export async function composeRanker(context: CompositionContext<RankerConfig>): Promise<Composition> {
-  const { config, logger, telemetry, health } = context;
+  const { config, logger, telemetry, health, security } = context;
   mkdirSync(config.dataFolder, { recursive: true });
   const folder = new DataFolder(config.dataFolder);
   const engine = await openIndexEngine(config, folder.path, {
@@ -24,7 +24,10 @@ export async function composeRanker(context: CompositionContext<RankerConfig>): 
   const catalog = new IndexCatalog(engine);
   observeCatalog(telemetry, catalog);
   const counts = new ItemCounts(catalog);
-  const client = createEncoderClient(config.encoderAddress, { maxMessageBytes: config.maxMessageBytes });
+  const client = createEncoderClient(config.encoderAddress, {
+    maxMessageBytes: config.maxMessageBytes,
+    credentials: security.credentials,
+  });
   const encoder = createGrpcQueryEncoder(client);
   return {
     implementations: [

@@ -26,7 +26,7 @@ await runMain({
   settings: trainerSettings,
   environment: process.env,
   flags: process.argv.slice(2),
-  async compose({ config, logger, telemetry, health, shutdown }) {
+  async compose({ config, logger, telemetry, health, security, shutdown }) {
     mkdirSync(config.dataFolder, { recursive: true });
     const root = new DataFolder(config.dataFolder);
     const launcher = processLauncher({
@@ -36,6 +36,7 @@ await runMain({
         const { tracesEndpoint: endpoint, tracesRatio: ratio } = config;
         return endpoint === undefined ? undefined : { endpoint, ratio, traceparent: traceparent() };
       },
+      tls: security.files,
     });
     const place = replicaPlace(config);
     const orders = new RunOrders(config.worldSize);
@@ -43,7 +44,10 @@ await runMain({
     const served =
       config.encoderAddress === undefined
         ? undefined
-        : new ServedModels(createEncoderClient(config.encoderAddress), join(root.path, SERVED_MODELS));
+        : new ServedModels(
+            createEncoderClient(config.encoderAddress, { credentials: security.credentials }),
+            join(root.path, SERVED_MODELS),
+          );
     const runs = await Runs.open({
       store: new RunStore(join(root.path, RUN_RECORDS)),
       launch: place
@@ -69,7 +73,16 @@ await runMain({
       async start() {
         await launcher.check();
         if (place && place.rank > 0)
-          following = followOrders({ launch: launcher.launchReplica, place, dataFolder, logger }, shutdown);
+          following = followOrders(
+            {
+              launch: launcher.launchReplica,
+              place,
+              dataFolder,
+              logger,
+              credentials: security.credentials,
+            },
+            shutdown,
+          );
         // The other replicas' processes wait for the run that this one led.
         else if (place) runs.resumeInterrupted();
         health.setServing(true);

@@ -1,3 +1,9 @@
+export {
+  type ClientSecurity,
+  clientSecurityOf,
+  openClientSecurity,
+  type TlsFiles,
+} from '@online-cnclip/security';
 export type { CallOptions } from './call-options.ts';
 export * from './client.ts';
 export * from './clients.ts';

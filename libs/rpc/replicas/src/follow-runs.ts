@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import { createServiceClient } from '@online-cnclip/client';
+import { type ClientOptions, createServiceClient } from '@online-cnclip/client';
 import { ReplicaServiceService } from '@online-cnclip/contracts/replicas/v1';
 import { type Logger, messageOf } from '@online-cnclip/foundation';
 import type { RunOrder } from './coordination/run-orders.ts';
@@ -13,6 +13,8 @@ export interface FollowOptions {
   readonly rank: number;
   readonly worldSize: number;
   readonly logger: Logger;
+  /** Plain text by default. */
+  readonly credentials?: ClientOptions['credentials'];
 }
 
 /**
@@ -20,12 +22,12 @@ export interface FollowOptions {
  * and the replica's process waits for it at the rendezvous.
  */
 export async function* followRuns(
-  { address, rank, worldSize, logger }: FollowOptions,
+  { address, rank, worldSize, logger, credentials }: FollowOptions,
   signal: AbortSignal,
 ): AsyncGenerator<RunOrder | undefined, void, undefined> {
   while (!signal.aborted) {
     // A new connection finds a replica 0 that came back at once.
-    const client = createServiceClient(ReplicaServiceService, address);
+    const client = createServiceClient(ReplicaServiceService, address, { credentials });
     try {
       for await (const { order } of client.followRuns({ rank, worldSize }, { signal })) yield order;
     } catch (error) {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
-import { createServiceClient, type ServiceClient } from '@online-cnclip/client';
+import { type ClientOptions, createServiceClient, type ServiceClient } from '@online-cnclip/client';
 import {
   type Gathered,
   type JoinResponse,
@@ -31,6 +31,8 @@ export interface RendezvousOptions {
   readonly worldSize: number;
   /** How long to wait for all replicas, at the start and after a loss. */
   readonly timeoutMs: number;
+  /** Plain text by default. */
+  readonly credentials?: ClientOptions['credentials'];
   /** Told whenever it changes who is missing. */
   readonly onAwaited?: (ranks: readonly number[]) => void;
 }
@@ -132,6 +134,7 @@ class Attendance {
     this.#onAwaited = onAwaited;
     this.#client = createServiceClient(ReplicaServiceService, options.address, {
       methodTimeoutsMs: { getValue: GET_VALUE_TIMEOUT_MS, finish: GET_VALUE_TIMEOUT_MS },
+      credentials: options.credentials,
     });
   }
 

@@ -18,7 +18,11 @@ export * from './metrics-server.ts';
 export * from './process.ts';
 export { PROFILE_MS, profileOnSignal } from './profile.ts';
 export { isLoopback, requireLoopback } from './security/plaintext.ts';
-export type { ProcessSecurity, ServerSecurity } from './security/process-security.ts';
+export {
+  openProcessSecurity,
+  type ProcessSecurity,
+  type ServerSecurity,
+} from './security/process-security.ts';
 export { HANDSHAKE_TIMEOUT_MS } from './security/tls-listener.ts';
 export * from './service.ts';
 export * from './settings.ts';

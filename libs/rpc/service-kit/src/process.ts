@@ -3,11 +3,13 @@ import {
   type ConfigOf,
   createLogger,
   describeSettings,
+  flagOf,
   type Logger,
   loadConfig,
   messageOf,
   type Settings,
 } from '@online-cnclip/foundation';
+import { tlsFilesOf } from '@online-cnclip/security';
 import { buildInfo } from './build-info.ts';
 import { PROCESS_TELEMETRY } from './metric-catalogue.ts';
 import { type MetricsServer, startMetricsServer } from './metrics-server.ts';
@@ -149,7 +151,8 @@ async function openSecurity(
   logger: Logger,
   telemetry: Telemetry,
 ): Promise<ProcessSecurity> {
-  const security = await openProcessSecurity(config, logger, telemetry);
+  const files = tlsFilesOf(config, flagOf);
+  const security = await openProcessSecurity({ ...config, files }, logger, telemetry);
   if (security.tls) return security;
   requireLoopback(config.listenAddress, config.allowPlaintext);
   if (config.metricsAddress !== METRICS_OFF) requireLoopback(config.metricsAddress, config.allowPlaintext);

@@ -26,6 +26,7 @@ export function configure(command: Command, context: CliContext): void {
   addressOption(rollback, 'trainer').action(async ({ address }: { readonly address: string }) => {
     const signal = context.stopSignal();
     const { checkpointPath, replacedCheckpointPath } = await withClient(
+      context,
       createTrainerClient,
       address,
       (trainer) => trainer.rollBackModel({}, { signal }),

@@ -141,11 +141,12 @@ async function runAdaptation(
   const runtime = await openRuntime({ ...choice, arena: false });
   const view = new AdaptationView(context.progress);
   try {
+    const { credentials } = await context.clientSecurity();
     const ports = {
       runtime,
       createTrainStep,
       recall: { recall: recallFromFeatures },
-      crawledImages: (address: string) => crawledImages(createCrawlerClient(address)),
+      crawledImages: (address: string) => crawledImages(createCrawlerClient(address, { credentials })),
     };
     return await adapt(options, ports, { signal, onEvent: (event) => view.show(event) });
   } finally {

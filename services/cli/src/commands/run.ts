@@ -21,24 +21,27 @@ interface Options {
 
 export function configure(command: Command, context: CliContext): void {
   const list = command.command('list').description('Lists the runs, the latest first.');
-  list.action((options: Options) => withTrainer(options, (trainer) => listRuns(trainer, context)));
+  list.action((options: Options) => withTrainer(options, context, (trainer) => listRuns(trainer, context)));
   const watch = command
     .command('watch')
     .description('Follows a run until it ends; Ctrl-C leaves it running.');
   watch.argument('<name>', 'name of the run');
   watch.action((name: string, options: Options) =>
-    withTrainer(options, (trainer) => watchRun(trainer, name, context)),
+    withTrainer(options, context, (trainer) => watchRun(trainer, name, context)),
   );
   const stop = command.command('stop').description('Has a run finish its step, save and end.');
   stop.argument('<name>', 'name of the run');
   stop.action((name: string, options: Options) =>
-    withTrainer(options, (trainer) => stopRun(trainer, name, context)),
+    withTrainer(options, context, (trainer) => stopRun(trainer, name, context)),
   );
   for (const one of [list, watch, stop]) addressOption(one, 'trainer');
 }
 
-const withTrainer = (options: Options, use: (trainer: TrainerClient) => Promise<void>): Promise<void> =>
-  withClient(createTrainerClient, options.address, use);
+const withTrainer = (
+  options: Options,
+  context: CliContext,
+  use: (trainer: TrainerClient) => Promise<void>,
+): Promise<void> => withClient(context, createTrainerClient, options.address, use);
 
 async function listRuns(trainer: TrainerClient, { print, stopSignal }: CliContext): Promise<void> {
   const { runs } = await trainer.listRuns({ states: [] }, { signal: stopSignal() });

@@ -36,7 +36,7 @@ async function search(texts: readonly string[], options: SearchOptions, context:
   const queries = [...texts.map(textQuery), ...(await Promise.all((options.image ?? []).map(imageQuery)))];
   if (queries.length === 0) throw new InvalidInputError('give a TEXT or --image', { place: 'search' });
   const signal = context.stopSignal();
-  const results = await withClient(createRankerClient, options.address, async (ranker) => {
+  const results = await withClient(context, createRankerClient, options.address, async (ranker) => {
     const index = options.index ?? (await onlyIndex(ranker, signal));
     const request = SearchRequest.fromPartial({
       index,

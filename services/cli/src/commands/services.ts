@@ -1,4 +1,4 @@
-import { createServiceClient } from '@online-cnclip/client';
+import { type ClientOptions, createServiceClient } from '@online-cnclip/client';
 import { UnavailableError } from '@online-cnclip/foundation';
 import type { Command } from 'commander';
 import type { CliContext } from '../context.ts';
@@ -22,18 +22,20 @@ export function configure(command: Command, context: CliContext): void {
   status.action((addresses: Addresses) => showStatus(addresses, context));
 }
 
-async function showStatus(addresses: Addresses, { print }: CliContext): Promise<void> {
+async function showStatus(addresses: Addresses, context: CliContext): Promise<void> {
+  const { credentials } = await context.clientSecurity();
   const asked = NAMES.map((name) => ({ name, address: addresses[name] ?? '' })).filter(
     ({ address }) => address !== '',
   );
-  const states = await Promise.all(asked.map(({ address }) => healthOf(address)));
-  for (const [i, { name, address }] of asked.entries()) print(`${name.padEnd(8)} ${address}  ${states[i]}`);
+  const states = await Promise.all(asked.map(({ address }) => healthOf(address, credentials)));
+  for (const [i, { name, address }] of asked.entries())
+    context.print(`${name.padEnd(8)} ${address}  ${states[i]}`);
   const down = asked.filter((_, i) => states[i] !== 'SERVING').map(({ name }) => name);
   if (down.length > 0) throw new UnavailableError('not serving', { place: down.join(', ') });
 }
 
-async function healthOf(address: string): Promise<string> {
-  const client = createServiceClient(HEALTH_DEFINITION, address, { timeoutMs: TIMEOUT_MS });
+async function healthOf(address: string, credentials: ClientOptions['credentials']): Promise<string> {
+  const client = createServiceClient(HEALTH_DEFINITION, address, { timeoutMs: TIMEOUT_MS, credentials });
   try {
     return await client.check(undefined);
   } catch (error) {

@@ -39,18 +39,19 @@ async function runTraining(given: Given & RuntimeOptions, context: CliContext): 
   const options = trainingOptionsOf(rest);
   checkTrainingInputs(options);
   const signal = context.stopSignal();
-  const replicas = await openReplicas(context.replica(), (line) => context.progress.note(line));
+  const replicas = await openReplicas(context);
   const runtime = await openRuntime({ ...choice, arena: false });
   const view = new TrainingView(context.progress);
   const onStop = () =>
     context.progress.note('stopping: finishing the step and saving (Ctrl-C again ends at once)');
   signal.addEventListener('abort', onStop);
   try {
+    const { credentials } = await context.clientSecurity();
     const ports = {
       runtime,
       createTrainStep,
       recall: { recall: recallFromFeatures },
-      crawledImages: (address: string) => crawledImages(createCrawlerClient(address)),
+      crawledImages: (address: string) => crawledImages(createCrawlerClient(address, { credentials })),
       ...(replicas && { replicas: replicas.ports }),
     };
     const result = await train(options, ports, { signal, onEvent: (event) => view.show(event) });

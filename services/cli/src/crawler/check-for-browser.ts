@@ -17,7 +17,7 @@ export async function checkForBrowser(options: CheckOptions, context: CliContext
   const { version, executablePath } =
     address === undefined
       ? await checkHere(options, context, signal)
-      : await withClient(createCrawlerClient, address, async (crawler) => {
+      : await withClient(context, createCrawlerClient, address, async (crawler) => {
           const { installed, advice, ...found } = await crawler.checkBrowser({}, { signal });
           if (!installed) throw new FailedPreconditionError(advice);
           return found;

@@ -20,8 +20,9 @@ interface FetchOptions {
 export async function fetchQueries(
   given: readonly string[],
   options: FetchOptions,
-  { print, progress, stopSignal }: CliContext,
+  context: CliContext,
 ): Promise<void> {
+  const { print, progress, stopSignal } = context;
   const queries = [
     ...given,
     ...(options.queryFile === undefined ? [] : await readQueryFile(options.queryFile)),
@@ -33,7 +34,7 @@ export async function fetchQueries(
   let [ended, failed] = [0, 0];
   const task = progress.start('queries', queries.length);
   try {
-    await withClient(createCrawlerClient, options.address, async (crawler) => {
+    await withClient(context, createCrawlerClient, options.address, async (crawler) => {
       for await (const { queryId, outcome } of crawler.crawl(requests, { signal })) {
         const query = queries[Number(queryId)] ?? '';
         if (!outcome) continue;

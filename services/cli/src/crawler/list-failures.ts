@@ -13,10 +13,11 @@ interface FailureOptions {
 
 export async function listFailures(
   { address, reason = [], limit }: FailureOptions,
-  { print }: CliContext,
+  context: CliContext,
 ): Promise<void> {
+  const { print } = context;
   const reasons = reason.map(reasonOf);
-  const { failures, total } = await withClient(createCrawlerClient, address, (crawler) =>
+  const { failures, total } = await withClient(context, createCrawlerClient, address, (crawler) =>
     crawler.listFailures({ reasons, limit }),
   );
   for (const { query, outcome, attempts } of failures)

@@ -26,7 +26,7 @@ const FAILED_STATES: readonly SessionState[] = [
 /** Opens a session, shows each QR code, and ends when it is logged in. Ctrl-C retires a session that it has opened. */
 export async function logIn(options: LogInOptions, context: CliContext): Promise<void> {
   const signal = context.stopSignal();
-  await withClient(createCrawlerClient, options.address, async (crawler) => {
+  await withClient(context, createCrawlerClient, options.address, async (crawler) => {
     const sessionId = await begin(crawler, options, signal);
     try {
       await watchLogIn(crawler, sessionId, options, context, signal);

@@ -11,10 +11,11 @@ const UNKNOWN_STATES: readonly number[] = [SessionState.SESSION_STATE_UNSPECIFIE
 
 export async function listSessions(
   { address, all }: Options & { all?: boolean },
-  { print }: CliContext,
+  context: CliContext,
 ): Promise<void> {
+  const { print } = context;
   const states = all ? Object.values(SessionState).filter((state) => !UNKNOWN_STATES.includes(state)) : [];
-  const { sessions } = await withClient(createCrawlerClient, address, (crawler) =>
+  const { sessions } = await withClient(context, createCrawlerClient, address, (crawler) =>
     crawler.listSessions({ states }),
   );
   for (const session of sessions) print(describeSession(session));
@@ -29,11 +30,11 @@ export const retireSession = (sessionId: bigint, { address }: Options, context: 
 
 async function change(
   address: string,
-  { print }: CliContext,
+  context: CliContext,
   call: (crawler: CrawlerClient) => Promise<{ session?: Session | undefined }>,
 ): Promise<void> {
-  const { session } = await withClient(createCrawlerClient, address, call);
-  if (session) print(describeSession(session));
+  const { session } = await withClient(context, createCrawlerClient, address, call);
+  if (session) context.print(describeSession(session));
 }
 
 export function describeSession(session: Session): string {

@@ -1,7 +1,7 @@
 import { isAbsolute, relative } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { DataFolder, type Logger, messageOf, UnavailableError } from '@online-cnclip/foundation';
-import { followRuns, type RunOrder } from '@online-cnclip/replicas';
+import { type FollowOptions, followRuns, type RunOrder } from '@online-cnclip/replicas';
 import { parseTrainingOptions, type TrainingOptions } from '@online-cnclip/training';
 import type { LaunchReplica } from '../training/launch-training.ts';
 import type { ReplicaPlace } from './place.ts';
@@ -14,11 +14,13 @@ export interface FollowerOptions {
   readonly place: ReplicaPlace;
   readonly dataFolder: string;
   readonly logger: Logger;
+  /** Plain text by default. */
+  readonly credentials?: FollowOptions['credentials'];
 }
 
 /** What a trainer does that is not replica 0: takes part in each run that replica 0 starts, until the signal aborts. */
 export async function followOrders(options: FollowerOptions, signal: AbortSignal): Promise<void> {
-  const { place, logger } = options;
+  const { place, logger, credentials } = options;
   let current:
     | { readonly run: string; readonly leave: AbortController; readonly left: Promise<void> }
     | undefined;
@@ -27,7 +29,7 @@ export async function followOrders(options: FollowerOptions, signal: AbortSignal
     await current?.left;
     current = undefined;
   };
-  for await (const order of followRuns({ ...place, logger }, signal)) {
+  for await (const order of followRuns({ ...place, logger, credentials }, signal)) {
     if (order?.run === current?.run) continue;
     await leave();
     if (!order) continue;

@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import type { TlsFiles } from '@online-cnclip/client';
 import { errorOfStatus, STATUS_OF_KIND } from '@online-cnclip/contracts';
 import { UnavailableError } from '@online-cnclip/foundation';
 import type { RuntimeChoice } from '@online-cnclip/runtime';
@@ -26,6 +27,8 @@ export interface TrainingLauncher {
 export interface LauncherOptions {
   /** What a training step computes with. */
   readonly runtime: RuntimeChoice;
+  /** What the training process calls others with; absent for plain text. */
+  readonly tls?: TlsFiles | undefined;
   /** Of the training process. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Asked when a process is started for a run; absent or undefined: nothing is traced. */
@@ -45,6 +48,7 @@ export function processLauncher({
   runtime,
   environment,
   trace,
+  tls,
   entry = ENTRY,
 }: LauncherOptions): TrainingLauncher {
   /** Standard output belongs to the service's ready line: what a library prints goes to standard error. */
@@ -72,11 +76,11 @@ export function processLauncher({
   };
   return {
     launch: (options, hooks) =>
-      run({ kind: 'train', options, runtime, trace: trace?.() }, options.numWorkers, hooks),
+      run({ kind: 'train', options, runtime, tls, trace: trace?.() }, options.numWorkers, hooks),
     launchReplica: (options, hooks, replica) =>
-      run({ kind: 'train', options, runtime, replica, trace: trace?.() }, options.numWorkers, hooks),
+      run({ kind: 'train', options, runtime, tls, replica, trace: trace?.() }, options.numWorkers, hooks),
     launchAdaptation: (options, hooks) =>
-      run({ kind: 'adapt', options, runtime, trace: trace?.() }, options.numWorkers, hooks),
+      run({ kind: 'adapt', options, runtime, tls, trace: trace?.() }, options.numWorkers, hooks),
     check: async () => {
       const hooks = { signal: new AbortController().signal, onEvent: () => {} };
       await run({ kind: 'check', runtime }, 0, hooks);

@@ -1,3 +1,4 @@
+import type { TlsFiles } from '@online-cnclip/client';
 import type { ErrorKind } from '@online-cnclip/foundation';
 import type { RuntimeChoice } from '@online-cnclip/runtime';
 import type {
@@ -28,6 +29,8 @@ export type Order =
       readonly kind: 'train';
       readonly options: TrainingOptions;
       readonly runtime: RuntimeChoice;
+      /** Of the service, for calls to the crawler and to replica 0; absent for plain text. */
+      readonly tls: TlsFiles | undefined;
       /** Absent: there is one replica. */
       readonly replica?: ReplicaOrder;
       readonly trace?: TraceOrder | undefined;
@@ -36,6 +39,7 @@ export type Order =
       readonly kind: 'adapt';
       readonly options: AdaptOptions;
       readonly runtime: RuntimeChoice;
+      readonly tls: TlsFiles | undefined;
       readonly trace?: TraceOrder | undefined;
     }
   /** One step of a tiny model, to see that this machine can. */

@@ -1,7 +1,12 @@
 // The process of one training run, forked by launch-training.ts: takes its orders from the service over the IPC
 // channel and wires the training stage to runtime and evaluation.
 
-import { crawledImages, createCrawlerClient } from '@online-cnclip/client';
+import {
+  type ClientSecurity,
+  crawledImages,
+  createCrawlerClient,
+  openClientSecurity,
+} from '@online-cnclip/client';
 import { connectGroup } from '@online-cnclip/collectives';
 import { recallFromFeatures } from '@online-cnclip/evaluation';
 import { ApplicationError, messageOf } from '@online-cnclip/foundation';
@@ -50,14 +55,16 @@ async function execute(order: Exclude<Order, { kind: 'stop' }>): Promise<Trainin
   const runtime = await openRuntime({ ...order.runtime, arena: false });
   try {
     if (order.kind === 'check') return await tinyTraining(runtime);
-    const replicas = order.kind === 'train' && order.replica ? replicaPorts(order.replica) : undefined;
+    const { credentials } = await openClientSecurity(order.tls);
+    const replicas =
+      order.kind === 'train' && order.replica ? replicaPorts(order.replica, credentials) : undefined;
     isFollower = (replicas?.rendezvous.rank ?? 0) > 0;
     const ports = {
       ...(replicas && { replicas }),
       runtime,
       createTrainStep,
       recall: { recall: recallFromFeatures },
-      crawledImages: (address: string) => crawledImages(createCrawlerClient(address)),
+      crawledImages: (address: string) => crawledImages(createCrawlerClient(address, { credentials })),
     };
     const traceEvent = tracedEvents();
     const onEvent = (event: TrainingEvent | AdaptEvent) => {
@@ -73,9 +80,9 @@ async function execute(order: Exclude<Order, { kind: 'stop' }>): Promise<Trainin
   }
 }
 
-function replicaPorts(replica: ReplicaOrder): ReplicaPorts {
+function replicaPorts(replica: ReplicaOrder, credentials: ClientSecurity['credentials']): ReplicaPorts {
   const { gatherTimeoutMs, collectiveTimeoutMs, ...place } = replica;
-  const rendezvous = new Rendezvous({ ...place, timeoutMs: gatherTimeoutMs });
+  const rendezvous = new Rendezvous({ ...place, timeoutMs: gatherTimeoutMs, credentials });
   return { rendezvous, connect: connectGroup, timeoutMs: collectiveTimeoutMs };
 }
 

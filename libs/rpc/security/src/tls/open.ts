@@ -1,5 +1,13 @@
 import type { ChannelCredentials } from '@grpc/grpc-js';
-import { InvalidInputError, type Setting, setting } from '@online-cnclip/foundation';
+import {
+  type ConfigSources,
+  InvalidInputError,
+  type Logger,
+  loadConfig,
+  type Setting,
+  setting,
+  silentLogger,
+} from '@online-cnclip/foundation';
 import { z } from 'zod';
 import { DEFAULT_POLICY, Policy, parsePolicy } from '../policy.ts';
 import { TlsChannelCredentials } from './channel-credentials.ts';
@@ -81,17 +89,24 @@ export async function openPolicy(
 
 /** What a client connects with. */
 export interface ClientSecurity {
+  readonly files: TlsFiles | undefined;
   /** Undefined for plain text. */
   readonly credentials: ChannelCredentials | undefined;
   close(): void;
 }
 
-/** The security of a process that only calls, by its environment. @throws InvalidInputError naming the variable or file. */
+/** What a client with these files connects with; without any, plain text. @throws InvalidInputError naming the file that is wrong. */
 export async function openClientSecurity(
   files: TlsFiles | undefined,
-  options: WatchOptions,
+  logger: Logger = silentLogger,
 ): Promise<ClientSecurity> {
-  if (files === undefined) return { credentials: undefined, close: () => {} };
-  const tls = await openTls(files, options);
-  return { credentials: new TlsChannelCredentials(tls), close: () => tls.close() };
+  if (files === undefined) return { files, credentials: undefined, close: () => {} };
+  const tls = await openTls(files, { logger });
+  return { files, credentials: new TlsChannelCredentials(tls), close: () => tls.close() };
+}
+
+/** The same by the environment of a process that only calls. @throws InvalidInputError naming the variable that is missing. */
+export async function clientSecurityOf(environment: ConfigSources['environment']): Promise<ClientSecurity> {
+  const config = loadConfig(clientTlsSettings, { environment, flags: [] });
+  return openClientSecurity(tlsFilesOf(config, (name) => clientTlsSettings[name].environment));
 }

@@ -1,13 +1,12 @@
 import type { ChannelCredentials } from '@grpc/grpc-js';
-import { flagOf, type Logger } from '@online-cnclip/foundation';
+import type { Logger } from '@online-cnclip/foundation';
 import {
   openPolicy,
   openTls,
   type Policy,
   TlsChannelCredentials,
-  type TlsConfig,
+  type TlsFiles,
   type TlsMaterial,
-  tlsFilesOf,
   type Watched,
 } from '@online-cnclip/security';
 import { SECURITY_TELEMETRY, type Telemetry } from '../telemetry.ts';
@@ -23,25 +22,27 @@ export interface ServerSecurity {
 
 /** The security of a process, for its servers and its clients. */
 export interface ProcessSecurity extends ServerSecurity {
+  /** For a process that this one starts. */
+  readonly files: TlsFiles | undefined;
   /** For calls to other services, as the process itself; undefined for plain text. */
   readonly credentials: ChannelCredentials | undefined;
   close(): void;
 }
 
-/** @throws InvalidInputError naming the setting that is missing, or the file that is wrong. */
+/** @throws InvalidInputError naming the file that is wrong. */
 export async function openProcessSecurity(
-  config: TlsConfig & { readonly policyFile?: string | undefined },
+  { files, policyFile }: { readonly files: TlsFiles | undefined; readonly policyFile?: string | undefined },
   logger: Logger,
   telemetry: Telemetry,
 ): Promise<ProcessSecurity> {
-  const files = tlsFilesOf(config, flagOf);
-  const policy = await openPolicy(config.policyFile, { logger });
+  const policy = await openPolicy(policyFile, { logger });
   const refusals = new Refusals(logger, telemetry);
   if (!files)
-    return { tls: undefined, policy, refusals, credentials: undefined, close: () => policy.close() };
+    return { files, tls: undefined, policy, refusals, credentials: undefined, close: () => policy.close() };
   const tls = await openTls(files, { logger });
   telemetry.gauge(SECURITY_TELEMETRY.expiry, () => tls.current.notAfter.getTime() / 1000);
   return {
+    files,
     tls,
     policy,
     refusals,
