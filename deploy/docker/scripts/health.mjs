@@ -1,7 +1,8 @@
 // node health.mjs PORT [SERVICE]: exits with 0 when grpc.health.v1 on this machine's PORT says SERVING, else with 1 and the reason.
-// `node health.mjs PORT /PATH` asks an HTTP server instead. Without a gRPC library: a container's probe runs every few seconds, and
+// `node health.mjs PORT /PATH` asks an HTTP server instead, `https:/PATH` one with a certificate. Without a gRPC library: a container's probe runs every few seconds, and
 // loading one takes longer than the question.
 import { connect } from 'node:http2';
+import { get } from 'node:https';
 
 const [port, name = ''] = process.argv.slice(2);
 const TIMEOUT_MS = 5_000;
@@ -9,9 +10,10 @@ const STATUSES = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 /** Uncompressed message: one byte of flags, four of length. */
 const FRAME_BYTES = 5;
 
-if (!/^\d{1,5}$/.test(port ?? '') || name.length > 0x7f) end('usage: health.mjs PORT [SERVICE | /PATH]');
+if (!/^\d{1,5}$/.test(port ?? '') || name.length > 0x7f) end('usage: health.mjs PORT [SERVICE | [https:]/PATH]');
 setTimeout(() => end(`no answer within ${TIMEOUT_MS} ms`), TIMEOUT_MS).unref();
 if (name.startsWith('/')) checkHttp();
+else if (name.startsWith('https:/')) checkHttps();
 else checkGrpc();
 
 function end(problem) {
@@ -24,6 +26,14 @@ function checkHttp() {
     ({ ok, status }) => end(ok ? undefined : `HTTP ${status}`),
     (error) => end(error.cause?.message ?? error.message),
   );
+}
+
+/** Whose certificate it is does not matter: it is the container's own loopback. */
+function checkHttps() {
+  const url = `https://127.0.0.1:${port}${name.slice('https:'.length)}`;
+  get(url, { rejectUnauthorized: false }, ({ statusCode }) =>
+    end(statusCode === 200 ? undefined : `HTTP ${statusCode}`),
+  ).on('error', (error) => end(error.message));
 }
 
 function checkGrpc() {

@@ -30,6 +30,7 @@ export async function composeConsole(
     logger,
     telemetry,
     allowedHosts: [hostHeaderOf(config.listenAddress), ...config.allowedHosts],
+    tls: security.tls,
     drainTimeoutMs: config.drainTimeoutMs,
   });
 }

@@ -1,8 +1,16 @@
 import type { AddressInfo } from 'node:net';
+import type { Server as TlsServer } from 'node:tls';
 import helmet from '@fastify/helmet';
 import type { Logger } from '@online-cnclip/foundation';
 import { messageOf, UnavailableError } from '@online-cnclip/foundation';
-import { formatAddress, type Listener, parseAddress, type Telemetry } from '@online-cnclip/service-kit';
+import {
+  formatAddress,
+  type Listener,
+  parseAddress,
+  type Telemetry,
+  type TlsMaterial,
+  type Watched,
+} from '@online-cnclip/service-kit';
 import fastify, { type FastifyInstance } from 'fastify';
 import type { Clients } from './clients.ts';
 import { CrawlJobs } from './crawls/crawl-jobs.ts';
@@ -45,13 +53,15 @@ export interface ConsoleParts {
   readonly telemetry: Telemetry;
   /** Host names besides loopback under which the page may be opened. */
   readonly allowedHosts: readonly string[];
+  /** Plain HTTP without. Whoever opens the page needs no certificate. */
+  readonly tls: Watched<TlsMaterial> | undefined;
   /** Time for requests to end when the server closes. */
   readonly drainTimeoutMs: number;
 }
 
 /** The console's HTTP server. Closes the clients and picture sources it was given. */
 export async function createConsole(parts: ConsoleParts): Promise<Listener> {
-  const { clients, pictures, logger } = parts;
+  const { clients, pictures, logger, tls } = parts;
   const ending = new AbortController();
   const streams = new EventStreams(logger);
   const feeds = new RunFeeds(clients.trainer, logger, ending.signal);
@@ -65,14 +75,19 @@ export async function createConsole(parts: ConsoleParts): Promise<Listener> {
   crawlRoutes(app, clients, jobs, streams);
   serveAssets(app, loadAssets());
   let polling: Promise<void> | undefined;
+  let stopWatching: (() => void) | undefined;
   return {
     listen: async (address) => {
+      stopWatching = tls?.onChange(({ options }) =>
+        (app.server as unknown as TlsServer).setSecureContext(options),
+      );
       const listening = await listen(app, address);
       polling = feeds.poll();
       return listening;
     },
     close: async () => {
       ending.abort();
+      stopWatching?.();
       await Promise.all([streams.close(), jobs.close(), polling]);
       // Idle connections of open pages would keep the server up.
       const killing = setTimeout(() => app.server.closeAllConnections(), parts.drainTimeoutMs);
@@ -85,7 +100,7 @@ export async function createConsole(parts: ConsoleParts): Promise<Listener> {
 }
 
 async function createApp(
-  { logger, telemetry, allowedHosts }: ConsoleParts,
+  { logger, telemetry, allowedHosts, tls }: ConsoleParts,
   streams: EventStreams,
 ): Promise<FastifyInstance> {
   const app = fastify({
@@ -93,7 +108,8 @@ async function createApp(
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',
     logger: false,
-  });
+    ...(tls && { https: tls.current.options }),
+  }) as FastifyInstance;
   app.setErrorHandler((error, _request, reply) => {
     const { status, body } = failureOf(error, logger);
     return reply.code(error instanceof RefusedRequestError ? error.statusCode : status).send(body);
@@ -107,7 +123,7 @@ async function createApp(
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: CONTENT_SECURITY_POLICY },
     // Loopback speaks plain HTTP; whatever ends TLS in front says this itself.
-    strictTransportSecurity: false,
+    strictTransportSecurity: tls !== undefined,
     crossOriginResourcePolicy: { policy: 'same-origin' },
     referrerPolicy: { policy: 'no-referrer' },
     xFrameOptions: { action: 'deny' },

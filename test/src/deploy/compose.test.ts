@@ -20,6 +20,9 @@ interface Service {
   readonly build?: { readonly context: string; readonly dockerfile: string; readonly target: string };
   readonly environment?: Readonly<Record<string, string>>;
   readonly ports?: readonly string[];
+  readonly volumes?: readonly string[];
+  readonly command?: readonly string[];
+  readonly depends_on?: Readonly<Record<string, { readonly condition: string }>>;
   readonly read_only?: boolean;
   readonly user?: string;
   readonly cap_drop?: readonly string[];
@@ -59,7 +62,7 @@ test('the schema sees a wrong field and a wrong value', () => {
 
 test('every service is built by its target of the Dockerfile, and has its version', () => {
   const { services } = read('compose.yaml');
-  assert.deepEqual(Object.keys(services).sort(), [...SERVICES, 'permissions'].sort());
+  assert.deepEqual(Object.keys(services).sort(), [...SERVICES, 'certs', 'permissions'].sort());
   const dockerfile = readFileSync(join(root, 'deploy/docker/Dockerfile'), 'utf8');
   const targets = [...dockerfile.matchAll(/^FROM \S+ AS (\S+)$/gm)].map(([, name]) => name);
   for (const name of SERVICES) {
@@ -96,5 +99,26 @@ test('services are bound to loopback, with no right that they do not need', () =
     assert.equal(service.user, '1000:1000');
     assert.deepEqual(service.cap_drop, ['ALL']);
     assert.deepEqual(service.security_opt, ['no-new-privileges:true']);
+  }
+});
+
+test('no service is without certificates, which one shot makes before it, and sees no keys but its own', () => {
+  const { services } = read('compose.yaml');
+  const { command, depends_on } = services['certs'] ?? assert.fail('certs');
+  assert.deepEqual(command?.slice(0, 2), ['certs', 'init']);
+  assert.deepEqual(Object.keys(depends_on ?? {}), ['permissions']);
+  for (const name of SERVICES) {
+    const { environment = {}, volumes = [], depends_on: after } = services[name] ?? assert.fail(name);
+    const files = ['CERTIFICATE', 'KEY', 'CA', 'CRL'].map(
+      (suffix) => environment[`ONLINE_CNCLIP_${name.toUpperCase()}_TLS_${suffix}`],
+    );
+    assert.deepEqual(
+      files,
+      ['tls.crt', 'tls.key', 'ca.crt', 'ca.crl'].map((file) => `/run/secrets/tls/${file}`),
+    );
+    const mounts = volumes.filter((volume) => volume.includes('CERTS_FOLDER'));
+    assert.deepEqual(mounts, [`\${CERTS_FOLDER:-./certs}/${name}:/run/secrets/tls:ro`]);
+    assert.deepEqual(after, { certs: { condition: 'service_completed_successfully' } });
+    assert.ok(!Object.keys(environment).some((variable) => variable.endsWith('ALLOW_PLAINTEXT')));
   }
 });

@@ -42,17 +42,25 @@ suite('docs/deployment.md', { skip }, () => {
     paths.delete('deploy/k8s/overlays/mine/kustomization.yaml');
     // Made by the reader.
     paths.delete('deploy/compose/session.key');
+    for (const one of paths) if (one.startsWith('deploy/compose/certs')) paths.delete(one);
     assert.ok(paths.size >= 5, [...paths].join());
     for (const one of paths) assert.ok(existsSync(join(root, one)), one);
   });
 
   test('its table of ports is that of the manifests', async () => {
-    const rows = [...text.matchAll(/^\| (\w+) \| (\d+) \| (\d+) \|/gm)].map(([, ...cells]) => cells);
+    const rows = [...text.matchAll(/^\| (\w+) \| (\d+) \| (\d+) \| (\d+|-) \|/gm)].map(
+      ([, ...cells]) => cells,
+    );
     const manifests = await render(kubectl, overlayPath('gpu'));
-    const expected = workloadsOf(manifests).map(({ metadata, spec }) => [
-      metadata.name,
-      ...(spec.template.spec.containers[0]?.ports ?? []).map(({ containerPort }) => String(containerPort)),
-    ]);
+    const expected = workloadsOf(manifests).map(({ metadata, spec }) => {
+      const ports = spec.template.spec.containers[0]?.ports ?? [];
+      const numberOf = (wanted: string) => {
+        const port = ports.find(({ name }) => name === wanted);
+        return port ? String(port.containerPort) : '-';
+      };
+      const own = metadata.name === 'console' ? 'http' : 'grpc';
+      return [metadata.name, ...[own, 'metrics', 'health'].map(numberOf)];
+    });
     assert.deepEqual(rows.sort(), expected.sort());
   });
 });

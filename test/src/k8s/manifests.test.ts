@@ -24,6 +24,10 @@ const SERVICES = ['console', 'crawler', 'encoder', 'ranker', 'trainer'];
 /** As torchrun names them. */
 const RANK_VARIABLES = ['MASTER_ADDR', 'MASTER_PORT', 'RANK', 'WORLD_SIZE'];
 
+const TLS_FOLDER = '/run/secrets/tls';
+const TLS_VARIABLES = ['TLS_CERTIFICATE', 'TLS_KEY', 'TLS_CA', 'TLS_CRL'];
+const TLS_PATHS = ['tls.crt', 'tls.key', 'ca.crt', 'ca.crl'].map((file) => `${TLS_FOLDER}/${file}`);
+
 const { path, skip } = controlPlaneOrSkip(process.env);
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
 
@@ -80,21 +84,37 @@ function testOverlay(manifests: readonly Manifest[], overlay: string): void {
     for (const workload of workloadsOf(manifests)) {
       const { name } = workload.metadata;
       const { ports, startupProbe, readinessProbe, livenessProbe } = containerOf(workload);
-      const [own, metrics] = ports.map(({ containerPort }) => containerPort);
+      const [own, metrics, health] = ports.map(({ containerPort }) => containerPort);
       const variable = (suffix: string) =>
         variableOf(workload, `ONLINE_CNCLIP_${name.toUpperCase()}_${suffix}_ADDRESS`);
       assert.equal(variable('LISTEN'), `0.0.0.0:${own}`);
       assert.equal(variable('METRICS'), `0.0.0.0:${metrics}`);
       const { annotations } = workload.spec.template.metadata;
       assert.equal(annotations?.['prometheus.io/port'], String(metrics));
+      assert.equal(annotations?.['prometheus.io/scheme'], 'https');
       if (name === 'console') {
-        for (const probe of [readinessProbe, livenessProbe]) assert.equal(probe.httpGet?.path, '/healthz');
+        for (const probe of [readinessProbe, livenessProbe])
+          assert.deepEqual([probe.httpGet?.path, probe.httpGet?.scheme], ['/healthz', 'HTTPS']);
         continue;
       }
-      assert.deepEqual(readinessProbe.grpc, { port: own });
-      assert.deepEqual(startupProbe?.grpc, { port: own });
+      // A kubelet has no certificate: health has a port of its own.
+      assert.equal(variable('HEALTH'), `0.0.0.0:${health}`);
+      assert.deepEqual(readinessProbe.grpc, { port: health });
+      assert.deepEqual(startupProbe?.grpc, { port: health });
       // A service that waits for its model is not to be restarted for that.
-      assert.deepEqual(livenessProbe.grpc, { port: own, service: 'liveness' });
+      assert.deepEqual(livenessProbe.grpc, { port: health, service: 'liveness' });
+    }
+  });
+
+  test('no service is without certificates, which are its own', () => {
+    for (const workload of workloadsOf(manifests)) {
+      const { name } = workload.metadata;
+      const files = TLS_VARIABLES.map((suffix) =>
+        variableOf(workload, `ONLINE_CNCLIP_${name.toUpperCase()}_${suffix}`),
+      );
+      assert.deepEqual(files, TLS_PATHS);
+      assertSecretMounted(workload.spec.template.spec, `${name}-tls`);
+      assert.ok(!variablesOf(manifests, workload).some((variable) => /ALLOW_PLAINTEXT/.test(variable)));
     }
   });
 
@@ -148,7 +168,13 @@ function testRun(manifests: readonly Manifest[], run: string): void {
     assert.equal(parallelism, completions);
     const env = new Map(container?.env?.map(({ name, value }) => [name, value]));
     assert.equal(env.get('WORLD_SIZE'), String(completions));
-    assert.deepEqual([...env.keys()].sort(), RANK_VARIABLES);
+    const tls = TLS_VARIABLES.map((suffix) => `ONLINE_CNCLIP_${suffix}`);
+    assert.deepEqual([...env.keys()].sort(), [...RANK_VARIABLES, ...tls].sort());
+    assert.deepEqual(
+      tls.map((name) => env.get(name)),
+      TLS_PATHS,
+    );
+    assertSecretMounted(template.spec, 'trainer-tls');
     assert.equal(env.get('MASTER_ADDR'), 'train-0.train');
     assert.equal(container?.image, `online-cnclip/cli${run === 'gpu' ? '-gpu' : ''}:${version}`);
   });
@@ -162,6 +188,13 @@ function testRun(manifests: readonly Manifest[], run: string): void {
     // It gets as far as looking for the data.
     assert.match(stderr, /no-such-data/);
   });
+}
+
+function assertSecretMounted({ volumes, containers }: PodSpec, secretName: string): void {
+  const volume = volumes.find(({ name }) => name === 'tls');
+  assert.deepEqual(volume?.secret, { secretName, defaultMode: 0o440 });
+  const mount = containers[0]?.volumeMounts.find(({ name }) => name === 'tls');
+  assert.deepEqual(mount, { name: 'tls', mountPath: TLS_FOLDER, readOnly: true });
 }
 
 const METRIC_NAME = /\b(onlinecnclip|process|nodejs)_[a-z0-9_]+/g;

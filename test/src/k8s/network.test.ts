@@ -68,12 +68,18 @@ suite('network policies', { skip }, async () => {
 
   for (const name of SERVICES)
     test(`${name} is called by those who may, and its metrics are read by Prometheus alone`, () => {
-      const [own, metrics] = portsOf(name);
+      const [own, metrics, health] = portsOf(name);
       assert.ok(own && metrics);
       assert.deepEqual(new Set(callersOf(name, own)), new Set(CALLERS[name]));
       // Trainers reach one another on every port, that one too.
       const readers = callersOf(name, metrics).filter((from) => from !== name);
       assert.deepEqual(readers, ['prometheus']);
+      // The kubelet asks from the node; no pod is let in.
+      if (health)
+        assert.deepEqual(
+          callersOf(name, health).filter((from) => from !== name),
+          [],
+        );
     });
 
   test('ports that Gloo chooses are open between trainers only', () => {

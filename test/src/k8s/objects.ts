@@ -11,7 +11,7 @@ export interface Metadata {
 
 export interface Probe {
   readonly grpc?: { readonly port: number; readonly service?: string };
-  readonly httpGet?: { readonly port: number | string; readonly path: string };
+  readonly httpGet?: { readonly port: number | string; readonly path: string; readonly scheme?: string };
 }
 
 export interface Container {
@@ -25,6 +25,11 @@ export interface Container {
     readonly requests: Readonly<Record<string, string>>;
     readonly limits: Readonly<Record<string, string>>;
   };
+  readonly volumeMounts: readonly {
+    readonly name: string;
+    readonly mountPath: string;
+    readonly readOnly?: boolean;
+  }[];
   readonly securityContext: Readonly<Record<string, unknown>>;
   readonly startupProbe?: Probe;
   readonly readinessProbe: Probe;
@@ -39,6 +44,10 @@ export interface PodSpec {
   readonly terminationGracePeriodSeconds: number;
   readonly automountServiceAccountToken: boolean;
   readonly containers: readonly Container[];
+  readonly volumes: readonly {
+    readonly name: string;
+    readonly secret?: { readonly secretName: string; readonly defaultMode: number };
+  }[];
 }
 
 export interface Condition {

@@ -1,3 +1,4 @@
+export type { TlsMaterial, Watched } from '@online-cnclip/security';
 export * from './address.ts';
 export {
   type Charge,

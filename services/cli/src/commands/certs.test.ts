@@ -27,6 +27,7 @@ test('certs init, issue, renew and revoke', async () => {
   const again = await cnclip(['certs', 'init', folder]);
   assert.equal(again.code, 1);
   assert.match(again.stderr, /^cnclip: .*ca\.key: exists already/);
+  assert.match(await succeed(['certs', 'init', folder, '--keep']), /kept as it is/);
   assert.equal(certificateIn(join(folder, 'ranker')).serialNumber, ranker.serialNumber, 'nothing is changed');
 
   await succeed(['certs', 'issue', folder, 'alice', '--role', 'operator']);

@@ -1,6 +1,7 @@
 import { ROLES, type Role } from '@online-cnclip/security';
 import {
   DEFAULT_DAYS,
+  hasAuthority,
   initCertificates,
   issueCertificate,
   renewCertificates,
@@ -18,6 +19,7 @@ interface ValidityOptions {
 interface InitOptions extends ValidityOptions {
   readonly host: readonly string[];
   readonly force?: true;
+  readonly keep?: true;
 }
 interface IssueOptions extends ValidityOptions {
   readonly role: Role;
@@ -29,7 +31,9 @@ export function configure(command: Command, { print }: CliContext): void {
     .description('Makes an authority, and a certificate for each service and each kind of caller.')
     .option('--host <name>', 'one more name or address of the services; may be repeated', collect, [])
     .option('--force', 'replace the authority that is there: what it signed is refused from then on')
-    .action(async (dir: string, { days, host, force }: InitOptions) => {
+    .option('--keep', 'do nothing when there is an authority: for a start that makes what is missing')
+    .action(async (dir: string, { days, host, force, keep }: InitOptions) => {
+      if (keep && hasAuthority(dir)) return print(`${dir}: kept as it is`);
       const names = await initCertificates(dir, { days, hosts: host, force: force ?? false });
       for (const name of names) print(`${dir}/${name}`);
     });

@@ -23,6 +23,7 @@ export async function startTestConsole(picturesFolder: string): Promise<TestCons
     logger: silentLogger,
     telemetry: new Telemetry('console'),
     allowedHosts: [],
+    tls: undefined,
     drainTimeoutMs: 1_000,
   });
   const origin = `http://${await listener.listen('127.0.0.1:0')}`;

@@ -59,9 +59,14 @@ export async function initCertificates(
   return plans.map(({ name }) => name);
 }
 
+/** Whether there is one, or a part of one. */
+export const hasAuthority = (folder: string): boolean => authorityFile(folder) !== undefined;
+
+const authorityFile = (folder: string): string | undefined =>
+  [AUTHORITY_KEY, CERTIFICATE_FILES.authority].map((name) => join(folder, name)).find(existsSync);
+
 function refuseToOverwrite(folder: string): void {
-  const names = [AUTHORITY_KEY, CERTIFICATE_FILES.authority];
-  const there = names.map((name) => join(folder, name)).find(existsSync);
+  const there = authorityFile(folder);
   if (there === undefined) return;
   throw new AlreadyExistsError(
     'exists already; what is signed with it would be refused once there is a new one',
