@@ -6,7 +6,7 @@ import { after, test } from 'node:test';
 import grpc from '@grpc/grpc-js';
 import { FailedPreconditionError, UnavailableError } from '@online-cnclip/foundation';
 import { DEFAULT_MILVUS_OPTIONS, MilvusEngine, type MilvusEngineOptions } from '@online-cnclip/milvus-index';
-import { initCertificates } from '@online-cnclip/security';
+import { initCertificates } from '@online-cnclip/security/certificates';
 
 /** A message whose first field is an empty one: any response of Milvus whose status is success. */
 const SUCCESS = Buffer.from([0x0a, 0x00]);

@@ -18,6 +18,8 @@ import {
 import { MAX_REQUEST_STREAMS } from './admission.ts';
 import { Calls, type ServerCall } from './calls.ts';
 import { Budget, type Costs, chargeTo, createService, type Handlers, implement, Telemetry } from './index.ts';
+import { Access } from './security/access.ts';
+import { Refusals } from './security/refusals.ts';
 
 type EncoderDefinition = typeof EncoderServiceService;
 
@@ -151,7 +153,9 @@ test('calls that wait leave when they are cancelled or late, and never reach the
 });
 
 test('a deadline that is past when the call is looked at never reaches the handler', async () => {
-  const calls = new Calls(silentLogger, new Telemetry('encoder'));
+  const telemetry = new Telemetry('encoder');
+  const access = new Access(undefined, new Refusals(silentLogger, telemetry), silentLogger);
+  const calls = new Calls(silentLogger, telemetry, access);
   const call: ServerCall = Object.assign(new EventEmitter(), {
     metadata: new Metadata(),
     cancelled: false,

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Metadata, ServerUnaryCall } from '@grpc/grpc-js';
 import type { Logger } from '@online-cnclip/foundation';
+import { describeIdentity, identityOf } from '@online-cnclip/security';
 
 /** Metadata key under which a caller may name its request; the name is in the log lines of every service. */
 export const REQUEST_ID_KEY = 'x-request-id';
@@ -94,7 +95,7 @@ function requestIdOf(metadata: Metadata): string {
  */
 function clientOf(call: CallSurface): string {
   const certificate = call.getAuthContext().sslPeerCertificate;
-  if (certificate) return certificate.subjectaltname ?? certificate.fingerprint256;
+  if (certificate) return describeIdentity(identityOf(certificate));
   const peer = call.getPeer();
   const host = peer.slice(0, peer.lastIndexOf(':'));
   return LOOPBACK_PATTERN.test(host) ? peer : host;

@@ -8,7 +8,7 @@ import {
   UnavailableError,
 } from '@online-cnclip/foundation';
 import type { Counter, Gauge, Histogram } from 'prom-client';
-import { type AuthContext, type CallContext, createCallContext } from './call-context.ts';
+import { type CallContext, createCallContext } from './call-context.ts';
 import { statusOfError } from './error-boundary.ts';
 import type { Access, AuthenticatedCall } from './security/access.ts';
 import { RPC_TELEMETRY, type Telemetry } from './telemetry.ts';

@@ -25,6 +25,8 @@ async function launch(
     print: (line) => lines.push(line),
     stopSignal: () => new AbortController().signal,
     replica: () => undefined,
+    clientSecurity: () => assert.fail('nothing is called'),
+    allowPlaintext: false,
     startSelf: (given, added) => {
       const said = JSON.stringify({ args: given, environment: added });
       return spawn(process.execPath, ['-e', `console.log(${JSON.stringify(said)})`], {
