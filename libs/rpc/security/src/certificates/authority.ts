@@ -145,10 +145,21 @@ export class Authority {
   }
 }
 
-/** The serial numbers in a revocation list. @throws InvalidInputError when it is not one. */
-export function revokedSerialNumbers(crl: string): ReadonlySet<string> {
+export interface RevocationList {
+  /** The authority's name, as X.509 writes it. */
+  readonly issuer: string;
+  readonly thisUpdate: Date;
+  readonly nextUpdate: Date | undefined;
+  /** Normalised as those of certificates. */
+  readonly serialNumbers: ReadonlySet<string>;
+}
+
+/** @throws InvalidInputError when it is not a revocation list. */
+export function parseRevocations(crl: string): RevocationList {
   try {
-    return new Set(new X509Crl(crl).entries.map((entry) => normalSerialNumber(entry.serialNumber)));
+    const { issuer, thisUpdate, nextUpdate, entries } = new X509Crl(crl);
+    const serialNumbers = new Set(entries.map((entry) => normalSerialNumber(entry.serialNumber)));
+    return { issuer, thisUpdate, nextUpdate, serialNumbers };
   } catch (cause) {
     throw new InvalidInputError(`not a revocation list: ${messageOf(cause)}`, { cause });
   }

@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { checkServerIdentity } from 'node:tls';
 import { AlreadyExistsError, InvalidInputError, NotFoundError } from '@online-cnclip/foundation';
 import { identityOf } from '../identity.ts';
-import { revokedSerialNumbers } from './authority.ts';
+import { parseRevocations } from './authority.ts';
 import { initCertificates, issueCertificate, renewCertificates, revokeCertificate } from './folder.ts';
 
 let folder: string;
@@ -20,7 +20,7 @@ after(() => rm(folder, { recursive: true }));
 
 const read = (...path: string[]): string => readFileSync(join(folder, ...path), 'utf8');
 const certificateOf = (name: string): X509Certificate => new X509Certificate(read(name, 'tls.crt'));
-const revoked = (): ReadonlySet<string> => revokedSerialNumbers(read('client', 'ca.crl'));
+const revoked = (): ReadonlySet<string> => parseRevocations(read('client', 'ca.crl')).serialNumbers;
 
 test('a certificate says its role and is signed by the authority, which signs nothing else', () => {
   const authority = new X509Certificate(read('ca.crt'));

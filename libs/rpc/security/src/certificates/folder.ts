@@ -10,7 +10,7 @@ import {
   replaceFileAtomically,
 } from '@online-cnclip/foundation';
 import { identityOf, type Role } from '../identity.ts';
-import { Authority, type KeyedCertificate, revokedSerialNumbers, validFor } from './authority.ts';
+import { Authority, type KeyedCertificate, parseRevocations, validFor } from './authority.ts';
 import { type CertificatePlan, certificatePlans } from './services.ts';
 
 /** The files of a certificate's folder, under the names that Kubernetes' Secrets of type tls have. */
@@ -196,7 +196,7 @@ const hostsOf = ({ subjectAltName = '' }: X509Certificate): string[] =>
 
 async function readRevocations(folder: string): Promise<ReadonlySet<string>> {
   const place = join(folder, CERTIFICATE_FILES.revoked);
-  return existsSync(place) ? revokedSerialNumbers(await readFile(place, 'utf8')) : new Set();
+  return existsSync(place) ? parseRevocations(await readFile(place, 'utf8')).serialNumbers : new Set();
 }
 
 async function writeRevocations(

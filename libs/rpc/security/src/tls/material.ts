@@ -1,8 +1,7 @@
 import { constants, createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls';
 import { InvalidInputError, messageOf } from '@online-cnclip/foundation';
-import { X509Crl } from '@peculiar/x509';
-import { revokedSerialNumbers } from '../certificates/authority.ts';
+import { parseRevocations } from '../certificates/authority.ts';
 import { type Identity, identityOf } from '../identity.ts';
 import type { TlsFiles } from './files.ts';
 
@@ -99,9 +98,8 @@ function checkRevocations(
   authorities: readonly X509Certificate[],
   now: number,
 ): ReadonlySet<string> {
-  const text = crl.toString('latin1');
-  const serialNumbers = parse(place, () => revokedSerialNumbers(text));
-  const { issuer, thisUpdate, nextUpdate } = new X509Crl(text);
+  const list = parse(place, () => parseRevocations(crl.toString('latin1')));
+  const { issuer, thisUpdate, nextUpdate, serialNumbers } = list;
   const isFrom = (authority: X509Certificate) => commonNameIn(authority.subject) === commonNameIn(issuer);
   if (!authorities.some(isFrom))
     throw new InvalidInputError(`is a list of another authority, ${issuer}`, { place });
