@@ -10,7 +10,8 @@ const STATUSES = ['UNKNOWN', 'SERVING', 'NOT_SERVING', 'SERVICE_UNKNOWN'];
 /** Uncompressed message: one byte of flags, four of length. */
 const FRAME_BYTES = 5;
 
-if (!/^\d{1,5}$/.test(port ?? '') || name.length > 0x7f) end('usage: health.mjs PORT [SERVICE | [https:]/PATH]');
+if (!/^\d{1,5}$/.test(port ?? '') || name.length > 0x7f)
+  end('usage: health.mjs PORT [SERVICE | [https:]/PATH]');
 setTimeout(() => end(`no answer within ${TIMEOUT_MS} ms`), TIMEOUT_MS).unref();
 if (name.startsWith('/')) checkHttp();
 else if (name.startsWith('https:/')) checkHttps();
