@@ -2,6 +2,7 @@ import { DEFAULT_MAX_ITEMS } from '@online-cnclip/embedding-index';
 import { type ConfigOf, setting } from '@online-cnclip/foundation';
 import { addressSchema, environmentName, serviceSettings } from '@online-cnclip/service-kit';
 import { z } from 'zod';
+import { engineSettings } from './engine-settings.ts';
 
 const NAME = 'ranker';
 const environment = (name: string): string => environmentName(NAME, name);
@@ -39,6 +40,7 @@ export const rankerSettings = {
       .optional()
       .describe('threads that compute one search of a large index [one per core]'),
   ),
+  ...engineSettings(environment),
 } as const;
 
 export type RankerConfig = ConfigOf<typeof rankerSettings>;

@@ -21,7 +21,7 @@ const { status } = spawnSync(
   process.execPath,
   [
     join(root, 'scripts/run-tests.mjs'),
-    ...['connection', 'engine', 'server'].map((name) => `src/milvus/${name}.test.ts`),
+    ...['connection', 'engine', 'ranker', 'server'].map((name) => `src/milvus/${name}.test.ts`),
   ],
   { cwd: join(root, 'test'), stdio: 'inherit' },
 );

@@ -9,6 +9,7 @@ import { type MilvusServer, skipWithoutMilvus, startMilvus } from '@online-cncli
 import { type Attributes, compileFilter } from '@online-cnclip/retrieval';
 import fc from 'fast-check';
 import { unitVectors } from '../index-engines/vectors.ts';
+import { untilAvailable } from './until-available.ts';
 
 const DIMENSION = 8;
 
@@ -145,13 +146,3 @@ describe('what a Milvus server does beyond the contract of engines', { skip: ski
 
 const describeConditions = (conditions: unknown): string =>
   JSON.stringify(conditions, (_, value) => (typeof value === 'bigint' ? `${value}n` : value));
-
-/** A channel that has lost its server tries again after a while; the test's time limit ends the wait. */
-async function untilAvailable<T>(call: () => Promise<T>): Promise<T> {
-  for (;;)
-    try {
-      return await call();
-    } catch (error) {
-      if (!(error instanceof UnavailableError)) throw error;
-    }
-}
