@@ -71,4 +71,11 @@ export const SUBJECTS: readonly Subject[] = [
   },
   { name: 'all-reduce', unit: 'GB/s', run: ['all-reduce', 'rate'] },
   { name: 'all-reduce-of-socket', unit: "of a raw socket's rate", run: ['all-reduce', 'ratio'] },
+  { name: 'approximate-search', unit: 'queries/s', run: ['approximate-search', 'rate'] },
+  {
+    name: 'approximate-of-exact',
+    unit: "of the exact engine's rate",
+    run: ['approximate-search', 'ratio'],
+  },
+  { name: 'approximate-recall', unit: 'recall@10', run: ['approximate-search', 'recall'] },
 ];
