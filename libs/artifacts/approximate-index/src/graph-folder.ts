@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { DataLossError, messageOf, replaceFileAtomically } from '@online-cnclip/foundation';
 import type { GraphShape } from './graph/graph-options.ts';
 import type { NeighborGraph } from './graph/neighbor-graph.ts';
+import { slices } from './slices.ts';
 
 // A graph's folder holds
 //   placed          what is in the graph: a line of JSON (Header), then int64 ids [n], uint32 checksums [n], both
@@ -84,13 +85,16 @@ export class GraphFolder {
       throw error;
     });
     if (!bytes) return undefined;
-    const { header, placed } = parsePlaced(bytes, path);
+    const { header, ids, checksums } = parsePlaced(bytes, path);
     if (header.key !== this.#key) return undefined;
     const graphPath = join(this.#folder, header.graph);
     await requireWhole(graphPath, header);
     await graph[way](graphPath);
     if (graph.size !== header.items)
       throw new DataLossError(`holds ${graph.size} vectors instead of ${header.items}`, { place: graphPath });
+    const placed: Placed = new Map();
+    for await (const rows of slices(ids.keys()))
+      for (const row of rows) placed.set(ids[row] as bigint, checksums[row] as number);
     return placed;
   }
 
@@ -106,8 +110,14 @@ export class GraphFolder {
 }
 
 async function writePlaced(path: string, header: Header, placed: Placed): Promise<void> {
-  const ids = BigInt64Array.from(placed.keys());
-  const checksums = Uint32Array.from(placed.values());
+  const ids = new BigInt64Array(placed.size);
+  const checksums = new Uint32Array(placed.size);
+  let row = 0;
+  for await (const slice of slices(placed))
+    for (const [id, checksum] of slice) {
+      ids[row] = id;
+      checksums[row++] = checksum;
+    }
   const hash = createHash('sha256');
   const file = await open(path, 'wx');
   try {
@@ -121,7 +131,13 @@ async function writePlaced(path: string, header: Header, placed: Placed): Promis
   }
 }
 
-function parsePlaced(bytes: Buffer, path: string): { readonly header: Header; readonly placed: Placed } {
+interface PlacedColumns {
+  readonly header: Header;
+  readonly ids: BigInt64Array;
+  readonly checksums: Uint32Array;
+}
+
+function parsePlaced(bytes: Buffer, path: string): PlacedColumns {
   const content = bytes.subarray(0, -DIGEST_BYTES);
   const digest = createHash('sha256').update(content).digest();
   if (!digest.equals(bytes.subarray(-DIGEST_BYTES)))
@@ -135,7 +151,7 @@ function parsePlaced(bytes: Buffer, path: string): { readonly header: Header; re
     const { buffer } = Uint8Array.from(content.subarray(end + 1));
     const ids = new BigInt64Array(buffer, 0, header.items);
     const checksums = new Uint32Array(buffer, header.items * 8, header.items);
-    return { header, placed: new Map(Array.from(ids, (id, index) => [id, checksums[index] as number])) };
+    return { header, ids, checksums };
   } catch (cause) {
     throw new DataLossError(`cannot be read: ${messageOf(cause)}`, { place: path, cause });
   }

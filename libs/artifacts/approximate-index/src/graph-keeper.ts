@@ -4,6 +4,7 @@ import type { GraphOptions } from './graph/graph-options.ts';
 import { NeighborGraph, RESERVED_ID } from './graph/neighbor-graph.ts';
 import type { Neighbors } from './graph/search-batch.ts';
 import type { GraphFolder, Placed } from './graph-folder.ts';
+import { slices } from './slices.ts';
 import type { SourceIndex } from './source.ts';
 
 export interface GraphKeeperOptions extends GraphOptions {
@@ -159,8 +160,8 @@ export class GraphKeeper<Filter> {
     }
     await this.#graph?.close();
     this.#placed = await this.#load();
-    this.#mark(this.#source.ids());
-    this.#mark(this.#placed.keys());
+    for await (const ids of slices(this.#source.ids())) this.#mark(ids);
+    for await (const ids of slices(this.#placed.keys())) this.#mark(ids);
     this.#changes = 0;
     this.#logger.info({ saved: this.size, items: this.#unplaced.size }, 'graph opened');
     return true;
