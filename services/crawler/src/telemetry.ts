@@ -1,46 +1,5 @@
 import { type CrawlerOptions, SESSION_STATES, type Sessions } from '@online-cnclip/crawl';
-import { type MetricSpec, type Telemetry, traceOfCall } from '@online-cnclip/service-kit';
-
-/** The crawler's own metrics, beside those of every service. */
-export const CRAWLER_TELEMETRY = {
-  queries: {
-    name: 'onlinecnclip_crawler_queries_total',
-    help: 'Queries that ended, without those answered from the cache',
-    labels: ['state', 'reason'],
-  },
-  duration: {
-    name: 'onlinecnclip_crawler_query_seconds',
-    help: 'Time from the acceptance of a query to its outcome',
-    buckets: [0.25, 1, 4, 10, 20, 60, 180, 600, 1800],
-  },
-  answers: {
-    name: 'onlinecnclip_crawler_answers_total',
-    help: 'Queries answered, from the cache or with a request to the site',
-    labels: ['from'],
-  },
-  downloads: {
-    name: 'onlinecnclip_crawler_downloads_total',
-    help: 'Images fetched, or why not',
-    labels: ['result'],
-  },
-  inFlight: {
-    name: 'onlinecnclip_crawler_accepted_queries',
-    help: 'Queries accepted that have not ended',
-  },
-  sessions: {
-    name: 'onlinecnclip_crawler_sessions',
-    help: 'Sessions by state',
-    labels: ['state'],
-  },
-  usable: {
-    name: 'onlinecnclip_crawler_usable_sessions',
-    help: 'Sessions that are ready or at work',
-  },
-  stuck: {
-    name: 'onlinecnclip_crawler_stuck_sessions',
-    help: 'Sessions that wait for a person: parked, expired or suspect',
-  },
-} as const satisfies Record<string, MetricSpec>;
+import { CRAWLER_TELEMETRY, type Telemetry, traceOfCall } from '@online-cnclip/service-kit';
 
 const MS_PER_SECOND = 1_000;
 

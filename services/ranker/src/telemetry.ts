@@ -1,22 +1,5 @@
 import type { IndexCatalog } from '@online-cnclip/retrieval';
-import type { MetricSpec, Telemetry } from '@online-cnclip/service-kit';
-
-/** The ranker's own metrics, beside those of every service. */
-export const RANKER_TELEMETRY = {
-  indexes: {
-    name: 'onlinecnclip_ranker_indexes',
-    help: 'Indexes of the engine',
-  },
-  items: {
-    name: 'onlinecnclip_ranker_items',
-    help: 'Items of all indexes',
-  },
-  commits: {
-    name: 'onlinecnclip_ranker_commit_seconds',
-    help: 'Time that it took to make the changes that came together durable',
-    buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10],
-  },
-} as const satisfies Record<string, MetricSpec>;
+import { RANKER_TELEMETRY, type Telemetry } from '@online-cnclip/service-kit';
 
 const MS_PER_SECOND = 1_000;
 

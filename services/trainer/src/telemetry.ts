@@ -1,54 +1,6 @@
-import type { MetricSpec, Telemetry } from '@online-cnclip/service-kit';
+import { type MetricSpec, type Telemetry, TRAINER_TELEMETRY } from '@online-cnclip/service-kit';
 import { isGoingOn, type RunRecord } from './runs/run-record.ts';
 import type { Runs } from './runs/runs.ts';
-
-/** The trainer's own metrics, beside those of every service; all of the run started last. */
-export const TRAINER_TELEMETRY = {
-  running: {
-    name: 'onlinecnclip_trainer_running_runs',
-    help: 'Runs going on',
-  },
-  step: {
-    name: 'onlinecnclip_trainer_step_steps',
-    help: 'Steps done',
-  },
-  loss: {
-    name: 'onlinecnclip_trainer_loss_nats',
-    help: 'Loss of the step reported last',
-  },
-  logitScale: {
-    name: 'onlinecnclip_trainer_logit_scale_nats',
-    help: 'The parameter logit_scale after the step reported last: the natural logarithm of the scale',
-  },
-  learningRate: {
-    name: 'onlinecnclip_trainer_learning_rate_ratio',
-    help: 'Learning rate of the step reported last',
-  },
-  skipped: {
-    name: 'onlinecnclip_trainer_skipped_steps',
-    help: 'Steps left out because half precision overflowed, since the run was started',
-  },
-  onlinePairs: {
-    name: 'onlinecnclip_trainer_online_new_pairs',
-    help: 'Queries of the online step reported last that had an image',
-  },
-  onlineLeftOut: {
-    name: 'onlinecnclip_trainer_online_left_out_queries',
-    help: 'Queries of the online step reported last that had none',
-  },
-  onlineWait: {
-    name: 'onlinecnclip_trainer_online_wait_seconds',
-    help: 'Time that the online step reported last waited for its images',
-  },
-  throughput: {
-    name: 'onlinecnclip_trainer_throughput_pairs_per_second',
-    help: 'Pairs trained per second between the last two reports; 0 when no run is going on',
-  },
-  recall: {
-    name: 'onlinecnclip_trainer_validation_mean_recall_percent',
-    help: 'Mean of recall at 1, 5 and 10 of the last validation',
-  },
-} as const satisfies Record<string, MetricSpec>;
 
 export function observeRuns(telemetry: Telemetry, runs: Runs): void {
   const latest = () => runs.list()[0];

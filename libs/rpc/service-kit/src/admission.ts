@@ -11,7 +11,8 @@ import { BusyError } from './busy-error.ts';
 import type { CallContext } from './call-context.ts';
 import type { Implementation } from './handlers.ts';
 import { encodedBytes } from './messages.ts';
-import { ADMISSION_TELEMETRY, type Telemetry } from './telemetry.ts';
+import { ADMISSION_TELEMETRY } from './metric-catalogue.ts';
+import type { Telemetry } from './telemetry.ts';
 
 /** What is taken out of a budget. */
 export interface Charge {

@@ -10,8 +10,9 @@ import {
 import type { Counter, Gauge, Histogram } from 'prom-client';
 import { type CallContext, createCallContext } from './call-context.ts';
 import { statusOfError } from './error-boundary.ts';
+import { RPC_TELEMETRY } from './metric-catalogue.ts';
 import type { Access, AuthenticatedCall } from './security/access.ts';
-import { RPC_TELEMETRY, type Telemetry } from './telemetry.ts';
+import type { Telemetry } from './telemetry.ts';
 import { startCallSpan } from './tracing/spans.ts';
 
 /** What the four kinds of grpc-js calls have in common. */

@@ -9,7 +9,8 @@ import {
   type TlsMaterial,
   type Watched,
 } from '@online-cnclip/security';
-import { SECURITY_TELEMETRY, type Telemetry } from '../telemetry.ts';
+import { TLS_TELEMETRY } from '../metric-catalogue.ts';
+import type { Telemetry } from '../telemetry.ts';
 import { Refusals } from './refusals.ts';
 
 /** What a server shows and believes, and who may call it. */
@@ -40,7 +41,7 @@ export async function openProcessSecurity(
   if (!files)
     return { files, tls: undefined, policy, refusals, credentials: undefined, close: () => policy.close() };
   const tls = await openTls(files, { logger });
-  telemetry.gauge(SECURITY_TELEMETRY.expiry, () => tls.current.notAfter.getTime() / 1000);
+  telemetry.gauge(TLS_TELEMETRY.expiry, () => tls.current.notAfter.getTime() / 1000);
   return {
     files,
     tls,

@@ -1,6 +1,7 @@
 import type { Logger } from '@online-cnclip/foundation';
 import type { Counter } from 'prom-client';
-import { SECURITY_TELEMETRY, type Telemetry } from '../telemetry.ts';
+import { SECURITY_TELEMETRY } from '../metric-catalogue.ts';
+import type { Telemetry } from '../telemetry.ts';
 
 /** Lines in a window at most: whoever scans ports must not fill the disk. */
 const MAX_LINES = 100;
