@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
 import type { z } from 'zod';
 import { InvalidInputError, messageOf } from './errors.ts';
+import { suggestion } from './nearest.ts';
 
 /**
  * One setting: its schema (with default and description) and where it may come from besides the file.
@@ -19,6 +20,8 @@ export interface ConfigSources {
   /** YAML or JSON file; its keys are the settings' names. */
   readonly file?: string | undefined;
   readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Variables that begin so are for these settings alone: one that none of them has is an error. */
+  readonly environmentPrefix?: string | undefined;
   /** Command line, without the interpreter and script: `--listen-address 127.0.0.1:0` or `--name=value`. */
   readonly flags: readonly string[];
 }
@@ -33,12 +36,14 @@ export const flagOf = (name: string): string => `--${name.replace(/[A-Z]/g, (c) 
 /**
  * Compiles settings once: flag over environment over file over default. `--config FILE` names the file.
  *
- * @throws InvalidInputError naming the setting, its source and the value, or an unknown flag or file key.
+ * @throws InvalidInputError naming the setting, its source and the value, or an unknown flag, variable or file key and
+ *   what it was probably meant to be.
  */
 export function loadConfig<S extends Settings>(settings: S, sources: ConfigSources): ConfigOf<S> {
   const flags = parseFlags(settings, sources.flags);
   const path = flags.get('config') ?? sources.file;
   const file = path === undefined ? {} : readConfigFile(settings, path);
+  requireKnownVariables(settings, sources);
   const config: Record<string, unknown> = {};
   for (const [name, { schema, environment }] of Object.entries(settings)) {
     const [raw, source] = flags.has(name)
@@ -67,6 +72,20 @@ export function describeSettings(settings: Settings): string {
     .join('\n');
 }
 
+/** What Kubernetes and Docker set for services whose names begin so: no settings. */
+const SERVICE_LINK = /^(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)$/;
+const SERVICE_URL = /^(tcp|udp):\/\//;
+
+function requireKnownVariables(settings: Settings, { environment, environmentPrefix }: ConfigSources): void {
+  if (environmentPrefix === undefined) return;
+  const known = new Set(Object.values(settings).map((each) => each.environment));
+  for (const [name, value = ''] of Object.entries(environment)) {
+    if (!name.startsWith(environmentPrefix) || known.has(name)) continue;
+    if (!SERVICE_LINK.test(name.slice(environmentPrefix.length)) && !SERVICE_URL.test(value))
+      throw new InvalidInputError(`no setting has this variable${suggestion(name, known)}`, { place: name });
+  }
+}
+
 function parseFlags(settings: Settings, flags: readonly string[]): Map<string, string> {
   const names = new Map([...Object.keys(settings), 'config'].map((name) => [flagOf(name), name]));
   const values = new Map<string, string>();
@@ -74,7 +93,10 @@ function parseFlags(settings: Settings, flags: readonly string[]): Map<string, s
     const [flag = '', inline] = (flags[i] ?? '').split(/=(.*)/s);
     const name = names.get(flag);
     if (!name)
-      throw new InvalidInputError(`unknown option; known: ${[...names.keys()].join(' ')}`, { place: flag });
+      throw new InvalidInputError(
+        `unknown option${suggestion(flag, names.keys())}; known: ${[...names.keys()].join(' ')}`,
+        { place: flag },
+      );
     const value = inline ?? flags[++i];
     if (value === undefined) throw new InvalidInputError('needs a value', { place: flag });
     values.set(name, value);
@@ -95,6 +117,11 @@ function readConfigFile(settings: Settings, path: string): Record<string, unknow
   if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
     throw new InvalidInputError('is not a mapping of settings', { place: path });
   const unknown = Object.keys(parsed).filter((key) => !(key in settings));
-  if (unknown.length) throw new InvalidInputError(`unknown settings ${unknown.join(', ')}`, { place: path });
+  const [first] = unknown;
+  if (first !== undefined)
+    throw new InvalidInputError(
+      `unknown settings ${unknown.join(', ')}${suggestion(first, Object.keys(settings))}`,
+      { place: path },
+    );
   return parsed as Record<string, unknown>;
 }

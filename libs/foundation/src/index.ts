@@ -3,5 +3,8 @@ export * from './config.ts';
 export * from './data-folder.ts';
 export * from './errors.ts';
 export * from './files.ts';
+export * from './folder-lock.ts';
 export * from './logging.ts';
 export * from './nd-array.ts';
+export * from './nearest.ts';
+export * from './storage-error.ts';

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -81,7 +82,8 @@ test('wrong configuration ends with status 2 and one line that names it', async 
       { ONLINE_CNCLIP_ECHO_MAX_MESSAGE_BYTES: '-1' },
       /^echo: ONLINE_CNCLIP_ECHO_MAX_MESSAGE_BYTES: "-1" is not valid/,
     ],
-    [['--config', file], {}, /config\.yaml: unknown settings listenAdress/],
+    [['--config', file], {}, /config\.yaml: unknown settings listenAdress; did you mean listenAddress\?/],
+    [[], { ONLINE_CNCLIP_ECHO_LISTEN_ADRESS: 'x' }, /did you mean ONLINE_CNCLIP_ECHO_LISTEN_ADDRESS\?/],
   ];
   await Promise.all(
     cases.map(async ([flags, environment, expected]) => {
@@ -92,6 +94,29 @@ test('wrong configuration ends with status 2 and one line that names it', async 
       assert.equal(stderr.trim().split('\n').length, 1);
     }),
   );
+});
+
+test('a port in use ends the start with status 1 and says which', async (context) => {
+  const other = createServer();
+  context.after(() => other.close());
+  await once(other.listen(0, '127.0.0.1'), 'listening');
+  const taken = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+  const starts = [
+    launch(['--listen-address', taken, '--metrics-address', 'off']),
+    launch(['--listen-address', '127.0.0.1:0', '--metrics-address', taken]),
+  ];
+  for (const { ended } of starts) {
+    const { code, stdout, stderr } = await ended;
+    assert.equal(code, EXIT.failed);
+    assert.equal(stdout, '');
+    const fatal = stderr
+      .trim()
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line))
+      .find(({ level }) => level === 60);
+    assert.match(fatal?.msg ?? stderr, new RegExp(`^${taken}: cannot listen( for metrics)?: `));
+  }
 });
 
 test('--help lists the settings; a failing start ends with status 1', async () => {

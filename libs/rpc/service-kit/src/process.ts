@@ -8,6 +8,7 @@ import {
   loadConfig,
   messageOf,
   type Settings,
+  storageErrorOf,
 } from '@online-cnclip/foundation';
 import { tlsFilesOf } from '@online-cnclip/security';
 import { buildInfo } from './build-info.ts';
@@ -16,7 +17,7 @@ import { type MetricsServer, startMetricsServer } from './metrics-server.ts';
 import { profileOnSignal } from './profile.ts';
 import { requireLoopback } from './security/plaintext.ts';
 import { openProcessSecurity, type ProcessSecurity } from './security/process-security.ts';
-import { METRICS_OFF, type ProcessConfig, type ProcessSettings } from './settings.ts';
+import { environmentName, METRICS_OFF, type ProcessConfig, type ProcessSettings } from './settings.ts';
 import { Telemetry } from './telemetry.ts';
 import { traceFields } from './tracing/spans.ts';
 import { startTracing } from './tracing/start-tracing.ts';
@@ -77,7 +78,7 @@ export async function runProcess<S extends Settings & ProcessSettings>(
   }
   let config: ConfigOf<S>;
   try {
-    config = loadConfig(settings, { environment, flags });
+    config = loadConfig(settings, { environment, environmentPrefix: environmentName(name, ''), flags });
   } catch (error) {
     process.stderr.write(`${name}: ${messageOf(error)}\n`);
     process.exitCode = EXIT.badConfiguration;
@@ -183,7 +184,8 @@ function shutdownOnSignals(logger: Logger): AbortSignal {
 /** Ends the process once the log is written, even where a native thread or a timer would keep it alive. */
 function endProcess(logger: Logger, error?: unknown): void {
   const code = error === undefined ? EXIT.ok : EXIT.failed;
-  if (error instanceof ApplicationError) logger.fatal({ err: error }, error.message);
+  const known = error instanceof ApplicationError ? error : storageErrorOf(error);
+  if (known) logger.fatal({ err: known }, known.message);
   else if (error !== undefined) logger.fatal({ err: error }, 'the service failed');
   else logger.info('ended');
   logger.flush(() => process.exit(code));
