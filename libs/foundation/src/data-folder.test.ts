@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { DataFolder } from './data-folder.ts';
-import { InvalidInputError, NotFoundError } from './errors.ts';
+import { FailedPreconditionError, InvalidInputError, NotFoundError } from './errors.ts';
 
 const base = realpathSync(mkdtempSync(join(tmpdir(), 'data-folder-')));
 const root = join(base, 'root');
@@ -93,6 +93,17 @@ test('what is not there is said so without a word of where the folder lies', asy
       path.slice(0, 30),
     );
   assert.throws(() => new DataFolder(join(base, 'absent')), NotFoundError);
+});
+
+test('a folder is made where it is not there, and what cannot be one is named by its setting', () => {
+  assert.equal(DataFolder.make(join(root, 'new/deep'), 'data-folder').path, join(root, 'new/deep'));
+  assert.equal(DataFolder.make(root, 'data-folder').path, root);
+  for (const path of [join(root, 'datasets/scores.npy'), join(root, 'datasets/scores.npy/x')])
+    assert.throws(
+      () => DataFolder.make(path, 'data-folder'),
+      (error) => error instanceof FailedPreconditionError && error.place === 'data-folder',
+      path,
+    );
 });
 
 test('the root of the file system can be the folder', async () => {

@@ -1,7 +1,7 @@
-import { readlinkSync, realpathSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, readlinkSync, realpathSync } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import { basename, isAbsolute, relative, resolve, sep } from 'node:path';
-import { InvalidInputError, messageOf, NotFoundError } from './errors.ts';
+import { FailedPreconditionError, InvalidInputError, messageOf, NotFoundError } from './errors.ts';
 
 /**
  * The one folder that requests can name files in: every path of a request goes through here before the file system
@@ -10,6 +10,22 @@ import { InvalidInputError, messageOf, NotFoundError } from './errors.ts';
 export class DataFolder {
   /** Absolute, without symbolic links. */
   readonly path: string;
+
+  /**
+   * The folder, made where it is not there yet.
+   *
+   * @param place the setting that names it.
+   * @throws FailedPreconditionError when it cannot be made or written to.
+   */
+  static make(path: string, place: string): DataFolder {
+    try {
+      mkdirSync(path, { recursive: true });
+      accessSync(path, constants.R_OK | constants.W_OK | constants.X_OK);
+    } catch (cause) {
+      throw new FailedPreconditionError(`cannot be used as a folder: ${messageOf(cause)}`, { place, cause });
+    }
+    return new DataFolder(path);
+  }
 
   /** @throws NotFoundError when there is no folder of that path. */
   constructor(path: string) {

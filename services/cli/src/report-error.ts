@@ -1,4 +1,4 @@
-import { ApplicationError } from '@online-cnclip/foundation';
+import { ApplicationError, messageOf, storageErrorOf } from '@online-cnclip/foundation';
 import { CommanderError } from 'commander';
 import { EXIT } from './exit-codes.ts';
 
@@ -16,6 +16,9 @@ export function describeFailure(error: unknown, debug: boolean): Failure {
       exitCode: exitCodeOf(error),
       text: `cnclip: ${debug ? stackOf(error) : oneLine(error.message)}`,
     };
+  const storage = storageErrorOf(error);
+  if (storage && !debug)
+    return { exitCode: EXIT.failed, text: `cnclip: ${storage.message}: ${oneLine(messageOf(error))}` };
   if (debug) return { exitCode: EXIT.failed, text: `cnclip: ${stackOf(error)}` };
   const message = error instanceof Error ? error.message : String(error);
   return {

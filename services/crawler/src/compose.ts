@@ -13,7 +13,7 @@ import {
   parseExemptAddress,
   type SiteProfile,
 } from '@online-cnclip/crawl';
-import type { ConfigOf } from '@online-cnclip/foundation';
+import { type ConfigOf, DataFolder } from '@online-cnclip/foundation';
 import { type Composition, type CompositionContext, implement } from '@online-cnclip/service-kit';
 import { type BrowserAnswer, createHandlers } from './handlers.ts';
 import type { crawlerSettings } from './settings.ts';
@@ -28,6 +28,7 @@ export async function composeCrawler(
 ): Promise<Composition> {
   const { config, logger, telemetry, health, shutdown } = context;
   const { fixtureAddress, sealingKeyFile, maxCacheBytes } = config;
+  DataFolder.make(config.dataFolder, 'data-folder');
   const profile = loadSiteProfile(config.siteProfile, { origin: config.siteOrigin });
   const find: FindBrowserOptions = {
     executablePath: config.browserPath,

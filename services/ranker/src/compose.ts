@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { createEncoderClient } from '@online-cnclip/client';
 import { RankerServiceService } from '@online-cnclip/contracts/ranker/v1';
 import { DataFolder, type Logger } from '@online-cnclip/foundation';
@@ -15,8 +14,7 @@ import { observeCatalog, observeCommits } from './telemetry.ts';
 /** Wires the service. The encoder is connected to when the first text or image comes. */
 export async function composeRanker(context: CompositionContext<RankerConfig>): Promise<Composition> {
   const { config, logger, telemetry, health, security } = context;
-  mkdirSync(config.dataFolder, { recursive: true });
-  const folder = new DataFolder(config.dataFolder);
+  const folder = DataFolder.make(config.dataFolder, 'data-folder');
   const engine = await openIndexEngine(config, folder.path, {
     logger,
     onCommitted: observeCommits(telemetry),

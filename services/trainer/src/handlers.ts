@@ -6,7 +6,7 @@ import {
   type Logger,
 } from '@online-cnclip/foundation';
 import { type Handlers, type Implementation, implement } from '@online-cnclip/service-kit';
-import { checkAdaptInputs, checkTrainingInputs } from '@online-cnclip/training';
+import { checkAdaptInputs, tryTrainingInputs } from '@online-cnclip/training';
 import { adaptationPlanOf } from './adaptation-message.ts';
 import { listCheckpoints } from './checkpoint-files.ts';
 import { buildDatasetUpdates } from './dataset-builds.ts';
@@ -62,7 +62,8 @@ function trainerHandlers({
       if (!options) throw new InvalidInputError('is required', { place: 'options' });
       if (options.onlineLearning && !options.onlineCache) requireCrawler();
       const training = trainingOptionsOf(options, root, new Date(), crawlerAddress);
-      checkTrainingInputs(training);
+      runs.requireRoom(training.name);
+      await tryTrainingInputs(training);
       return { run: runMessage(runs.start(training, runFolder(training)), root) };
     },
 

@@ -10,7 +10,6 @@ import { createInterface } from 'node:readline';
 import { after, before, type TestContext, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { status } from '@grpc/grpc-js';
 import { readCheckpoint } from '@online-cnclip/checkpoint';
 import { createTrainerClient, type TrainerClient } from '@online-cnclip/client';
 import {
@@ -25,8 +24,10 @@ import {
 } from '@online-cnclip/contracts/trainer/v1';
 import {
   AlreadyExistsError,
+  DataLossError,
   FailedPreconditionError,
   InvalidInputError,
+  lockFolder,
   NotFoundError,
 } from '@online-cnclip/foundation';
 import { checkHealth } from './testing.ts';
@@ -228,14 +229,31 @@ test('refuses what cannot work, by name', async (t) => {
   await assert.rejects(startRun({ visionModel: 'ViT-XXL' }), /vision-model: "ViT-XXL" is unknown/);
   await assert.rejects(startRun({ trainData: 'datasets/nowhere' }), NotFoundError);
 
-  // What shows only when the run opens its files is told by the run.
-  const { run } = await startRun({ trainData: 'datasets/golden' });
-  assert.match(run?.name ?? '', /^\d{4}(-\d\d){5}_ViT-mini-8-48_RoBERTa-mini-chinese$/);
-  const last = (await collect(client.watchRun({ name: run?.name ?? '' }))).at(-1);
-  assert.ok(last?.$case === 'run');
-  assert.equal(last.value.state, RunState.RUN_STATE_FAILED);
-  assert.match(last.value.error?.message ?? '', /imgs/);
-  assert.equal(last.value.error?.code, status.NOT_FOUND);
+  // The run would open its files only after the answer: what is wrong with them is said at the call.
+  await assert.rejects(
+    startRun({ trainData: 'datasets/golden' }),
+    (error) => error instanceof NotFoundError && /imgs/.test(error.message),
+  );
+  await writeFile(join(folder, 'damaged.pt'), 'PK\x03\x04');
+  await assert.rejects(startRun({ trainData: LMDB, resume: 'damaged.pt' }), DataLossError);
+  assert.deepEqual((await client.listRuns(ListRunsRequest.fromPartial({}))).runs.filter(isFailed), []);
+});
+
+const isFailed = ({ state }: { readonly state: RunState }): boolean => state === RunState.RUN_STATE_FAILED;
+
+test("a run's folder that another process trains in is refused at the call", async (t) => {
+  const { client } = await start(t);
+  const taken = join(folder, 'experiments/taken');
+  await mkdir(taken, { recursive: true });
+  const unlock = await lockFolder(taken);
+  await assert.rejects(
+    client.startRun({ options: runOptions({ name: 'taken' }) }),
+    (error) =>
+      error instanceof FailedPreconditionError && error.message.includes(`process ${process.pid} on`),
+  );
+  await unlock();
+  await client.startRun({ options: runOptions({ name: 'taken', maxSteps: 1n }) });
+  await collect(client.watchRun({ name: 'taken' }));
 });
 
 test('adapts to queries on cached images, as a run like others', async (t) => {

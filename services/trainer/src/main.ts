@@ -1,5 +1,4 @@
 // Composition root of the trainer: the only file of this service that reads the environment.
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createEncoderClient } from '@online-cnclip/client';
 import { DataFolder, FailedPreconditionError } from '@online-cnclip/foundation';
@@ -27,8 +26,7 @@ await runMain({
   environment: process.env,
   flags: process.argv.slice(2),
   async compose({ config, logger, telemetry, health, security, shutdown }) {
-    mkdirSync(config.dataFolder, { recursive: true });
-    const root = new DataFolder(config.dataFolder);
+    const root = DataFolder.make(config.dataFolder, 'data-folder');
     const launcher = processLauncher({
       runtime: runtimeChoice(config),
       environment: process.env,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { ITEM_OK, STATUS_OF_KIND } from '@online-cnclip/contracts';
 import type { ItemStatus } from '@online-cnclip/contracts/common/v1';
-import { ApplicationError, abortError, type Logger } from '@online-cnclip/foundation';
+import { ApplicationError, abortError, type Logger, storageErrorOf } from '@online-cnclip/foundation';
 import { BusyError } from './busy-error.ts';
 import type { CallContext } from './call-context.ts';
 
@@ -24,9 +24,10 @@ export type CallStatus = Pick<ServiceError, 'name' | 'message' | 'code' | 'detai
  * is a defect: the caller gets an id, the log gets the id and the whole cause.
  */
 export function statusOfError(error: unknown, context: CallContext): CallStatus {
-  const known = error instanceof ApplicationError ? error : abortedError(context.signal);
+  const known = knownError(error) ?? abortedError(context.signal);
   if (known) {
     if (known.kind === 'data-loss') context.logger.error({ err: known }, 'damaged data');
+    else if (known !== error) context.logger.error({ err: known }, 'the storage fails');
     else context.logger.debug({ err: known }, 'call failed');
     return callStatus(STATUS_OF_KIND[known.kind], known.message, retryAdvice(known));
   }
@@ -39,8 +40,8 @@ export function statusOfError(error: unknown, context: CallContext): CallStatus 
 /** The same for one item of a batch: logs a defect, names anything else. `undefined` is the status of success. */
 export function itemStatus(error: unknown, context: CallContext): ItemStatus {
   if (error === undefined) return ITEM_OK;
-  if (error instanceof ApplicationError)
-    return { code: STATUS_OF_KIND[error.kind], message: fitDetails(error.message) };
+  const known = knownError(error);
+  if (known) return { code: STATUS_OF_KIND[known.kind], message: fitDetails(known.message) };
   return { code: status.INTERNAL, message: internalText(logDefect(error, context.logger)) };
 }
 
@@ -51,6 +52,10 @@ function retryAdvice(error: ApplicationError): Metadata {
   else if (error.kind === 'resource-exhausted') metadata.set(RETRY_PUSHBACK_KEY, NO_RETRY);
   return metadata;
 }
+
+/** A full or broken disk is no defect of a handler, wherever it is met. */
+const knownError = (error: unknown): ApplicationError | undefined =>
+  error instanceof ApplicationError ? error : storageErrorOf(error);
 
 /** An error thrown because the call was aborted (an AbortError of Node's own, say) is the abortion itself. */
 function abortedError(signal: AbortSignal): ApplicationError | undefined {

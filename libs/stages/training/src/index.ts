@@ -28,7 +28,7 @@ export {
   trainingOptionSchemas,
 } from './options.ts';
 export type { Recall, RecallPort, RecallRequest, TrainingPorts } from './ports.ts';
-export { checkTrainingInputs } from './preflight.ts';
+export { checkTrainingInputs, tryTrainingInputs } from './preflight.ts';
 export type { Gathering, RendezvousPort, ReplicaPorts, ReplicaState } from './replicas/ports.ts';
 export { LATEST_CHECKPOINT } from './run-files.ts';
 export { DECAY_EVERY_STEPS, learningRateAt, type Schedule } from './schedule.ts';

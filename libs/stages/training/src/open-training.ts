@@ -13,7 +13,14 @@ import type { TrainingPorts } from './ports.ts';
 import { checkTrainingInputs } from './preflight.ts';
 import { trainingFingerprint } from './replicas/fingerprint.ts';
 import { ReplicaGroup } from './replicas/replica-group.ts';
-import { paramsLines, prepareRunFolder, type RunFiles, runFiles, writeParams } from './run-files.ts';
+import {
+  lockRunFolder,
+  paramsLines,
+  prepareRunFolder,
+  type RunFiles,
+  runFiles,
+  writeParams,
+} from './run-files.ts';
 import { findStartingPoint, type StartingPoint } from './starting-point.ts';
 import type { TrainStep } from './train-step.ts';
 import { TrainingLog } from './training-log.ts';
@@ -80,7 +87,7 @@ async function open(
   const totalEpochs = Math.ceil(totalSteps / stepsPerEpoch);
 
   const isWriter = collectives.rank === 0;
-  const files = await createFiles(options, ports.now?.() ?? new Date(), isWriter);
+  const files = await createFiles(options, ports.now?.() ?? new Date(), isWriter, closers);
   const log = new TrainingLog(isWriter ? files?.log : undefined, options.debug, onEvent, collectives.rank);
   closers.defer(() => log.close());
   await describeRun(options, files, { totalSteps, totalEpochs }, collectives, log);
@@ -167,10 +174,13 @@ async function createFiles(
   { logs, name }: TrainingOptions,
   startedAt: Date,
   isWriter: boolean,
+  closers: AsyncDisposableStack,
 ): Promise<RunFiles | undefined> {
   if (logs === null) return undefined;
   const files = runFiles(logs, name, startedAt);
-  if (isWriter) await prepareRunFolder(files);
+  if (!isWriter) return files;
+  closers.defer(await lockRunFolder(files));
+  await prepareRunFolder(files);
   return files;
 }
 

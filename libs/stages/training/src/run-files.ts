@@ -1,6 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeFileAtomically } from '@online-cnclip/foundation';
+import { lockFolder, writeFileAtomically } from '@online-cnclip/foundation';
 import { TRAINING_OPTION_NAMES, type TrainingOptions } from './options.ts';
 
 /** Where an experiment's files lie, named as the research code names them. */
@@ -25,6 +25,21 @@ export function runFiles(logs: string, name: string, startedAt: Date): RunFiles 
 export const LATEST_CHECKPOINT = 'epoch_latest.pt';
 export const epochCheckpoint = (epoch: number): string => `epoch${epoch}.pt`;
 export const stepCheckpoint = (epoch: number, step: number): string => `epoch_${epoch}_${step}.pt`;
+
+/** A run whose service was killed notices, saves and ends by itself. */
+const PREDECESSOR_PATIENCE_MS = 10_000;
+
+/**
+ * Makes a run's folder, for this process alone: two would write over each other's checkpoints, and remove each other's
+ * half-written ones.
+ *
+ * @returns what gives it back.
+ * @throws FailedPreconditionError when another process trains there.
+ */
+export async function lockRunFolder({ folder }: RunFiles): Promise<() => Promise<void>> {
+  await mkdir(folder, { recursive: true });
+  return lockFolder(folder, { patienceMs: PREDECESSOR_PATIENCE_MS });
+}
 
 /** Makes the folders, and removes half-written checkpoints that a killed run left behind: each has gigabytes. */
 export async function prepareRunFolder(files: RunFiles): Promise<void> {

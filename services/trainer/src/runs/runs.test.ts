@@ -211,3 +211,17 @@ test('a training run and an adaptation do not share a name', async () => {
   for await (const _ of runs.watch('online-1', never));
   assert.throws(() => runs.startAdaptation(adaptation), AlreadyExistsError);
 });
+
+test('a clock that is set back does not make an earlier run the latest', async (context) => {
+  const runs = await open(newFolder(), async () => ({ outcome: 'completed', step: 1, epoch: 1 }));
+  context.mock.timers.enable({ apis: ['Date'], now: 2_000_000 });
+  for (const name of ['first', 'second']) {
+    runs.start(options({ name }), '/data/experiments/x');
+    for await (const _ of runs.watch(name, never));
+    context.mock.timers.setTime(1_000_000);
+  }
+  assert.deepEqual(
+    runs.list().map(({ name }) => name),
+    ['second', 'first'],
+  );
+});

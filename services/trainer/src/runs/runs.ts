@@ -73,7 +73,8 @@ export class Runs {
   #active: (ActiveRun & { readonly name: string }) | undefined;
   #closed = false;
   #saving: Promise<void> = Promise.resolve();
-  #savedAt = 0;
+  /** By the clock that is never set. */
+  #savedAt = Number.NEGATIVE_INFINITY;
 
   static async open(options: RunsOptions): Promise<Runs> {
     const records = await options.store.load(options.logger);
@@ -85,6 +86,16 @@ export class Runs {
     this.#records = new Map(records.map((record) => [record.name, record]));
   }
 
+  /** @throws as start() does, when a run of this name could not be started now. */
+  requireRoom(name: string): void {
+    if (this.#closed) throw new UnavailableError('the service is shutting down');
+    if (this.#active?.name === name) throw new AlreadyExistsError(`run ${JSON.stringify(name)} is going on`);
+    if (this.#active)
+      throw new FailedPreconditionError(
+        `run ${JSON.stringify(this.#active.name)} is going on, and one trains at a time: stop it or wait for its end`,
+      );
+  }
+
   /**
    * Starts a run, or resumes the ended one of its name.
    *
@@ -93,12 +104,15 @@ export class Runs {
    */
   start(options: TrainingOptions, folder: string): RunRecord {
     const { name } = options;
-    this.#requireRoom(name);
+    this.requireRoom(name);
     const { launch } = this.#options;
-    return this.#begin(newRecord(options, folder, Date.now(), this.#records.get(name)), async (hooks) => {
-      const result = await launch(options, hooks);
-      return afterEnd(this.get(name), result, Date.now());
-    });
+    return this.#begin(
+      newRecord(options, folder, this.#nextStart(), this.#records.get(name)),
+      async (hooks) => {
+        const result = await launch(options, hooks);
+        return afterEnd(this.get(name), result, Date.now());
+      },
+    );
   }
 
   /** Goes on with the training that this service was in when it went away without a word, if it was in one. */
@@ -114,11 +128,11 @@ export class Runs {
    */
   startAdaptation(start: AdaptationStart): RunRecord {
     const { name, options } = start;
-    this.#requireRoom(name);
+    this.requireRoom(name);
     const earlier = this.#records.get(name);
     if (earlier?.options)
       throw new AlreadyExistsError(`there is a training run ${JSON.stringify(name)}; give another name`);
-    return this.#begin(newAdaptation(start, Date.now()), (hooks) =>
+    return this.#begin(newAdaptation(start, this.#nextStart()), (hooks) =>
       this.#adapt(name, options, start.serve, hooks),
     );
   }
@@ -170,13 +184,10 @@ export class Runs {
     await active.finished;
   }
 
-  #requireRoom(name: string): void {
-    if (this.#closed) throw new UnavailableError('the service is shutting down');
-    if (this.#active?.name === name) throw new AlreadyExistsError(`run ${JSON.stringify(name)} is going on`);
-    if (this.#active)
-      throw new FailedPreconditionError(
-        `run ${JSON.stringify(this.#active.name)} is going on, and one trains at a time: stop it or wait for its end`,
-      );
+  /** Now, but after every run before: a clock that was set back must not make an earlier run the latest. */
+  #nextStart(): number {
+    const [latest] = this.list();
+    return Math.max(Date.now(), (latest?.startedAt ?? 0) + 1);
   }
 
   #begin(record: RunRecord, work: Work): RunRecord {
@@ -230,7 +241,7 @@ export class Runs {
     }
     this.#records.set(name, record);
     const isStep = event.kind === 'step' || event.kind === 'online-step';
-    if (!isStep || now - this.#savedAt > SAVE_STEPS_EVERY_MS) this.#save(record);
+    if (!isStep || performance.now() - this.#savedAt > SAVE_STEPS_EVERY_MS) this.#save(record);
     this.#feeds
       .get(name)
       ?.publish(event.kind === 'checkpoint' ? { ...event, savedAt: now, at: now } : { ...event, at: now });
@@ -245,7 +256,7 @@ export class Runs {
 
   /** One write after another, so that a later record is never replaced by an earlier one. */
   #save(record: RunRecord): void {
-    this.#savedAt = Date.now();
+    this.#savedAt = performance.now();
     this.#saving = this.#saving
       .then(() => this.#options.store.save(record))
       .catch((error: unknown) =>

@@ -9,7 +9,7 @@ import {
 } from '@online-cnclip/client';
 import { connectGroup } from '@online-cnclip/collectives';
 import { recallFromFeatures } from '@online-cnclip/evaluation';
-import { ApplicationError, messageOf } from '@online-cnclip/foundation';
+import { ApplicationError, messageOf, storageErrorOf } from '@online-cnclip/foundation';
 import { Rendezvous } from '@online-cnclip/replicas';
 import { openRuntime } from '@online-cnclip/runtime';
 import {
@@ -95,9 +95,10 @@ function report(message: Report): Promise<void> {
 }
 
 function describe(error: unknown): FailureReport {
+  const known = error instanceof ApplicationError ? error : storageErrorOf(error);
   return {
-    errorKind: error instanceof ApplicationError ? error.kind : undefined,
-    message: messageOf(error),
+    errorKind: known?.kind,
+    message: messageOf(known ?? error),
     stack: error instanceof Error ? error.stack : undefined,
   };
 }

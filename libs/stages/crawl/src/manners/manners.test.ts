@@ -105,3 +105,21 @@ test('nothing is taken from a bucket that rests, and who leaves takes nothing', 
   now = 41;
   await taken;
 });
+
+test('a clock that is set back costs one interval at most, and the interval is kept', {
+  timeout: 60_000,
+}, async () => {
+  let now = 1_000_000;
+  const bucket = new TokenBucket({ intervalMs: 20, jitterMs: 0, now: () => now });
+  const { signal } = new AbortController();
+  await bucket.take(signal);
+  now -= 500_000;
+  let isTaken = false;
+  const second = bucket.take(signal).then(() => {
+    isTaken = true;
+  });
+  await new Promise(setImmediate);
+  assert.equal(isTaken, false);
+  now += 20;
+  await second;
+});

@@ -48,9 +48,11 @@ export class TokenBucket {
   }
 
   async #wait(signal: AbortSignal): Promise<void> {
-    const { now } = this.#options;
+    const { now, intervalMs, jitterMs } = this.#options;
     for (;;) {
       if (signal.aborted) throw abortError(signal);
+      // A clock that was set back would have everybody wait for it to come back here: an interval is enough.
+      this.#nextAt = Math.min(this.#nextAt, now() + intervalMs + jitterMs);
       // Looked at again after each sleep: the domain may have asked for more time meanwhile.
       const waitMs = Math.max(this.#nextAt, this.#resumeAt) - now();
       if (waitMs <= 0) break;
