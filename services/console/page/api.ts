@@ -3,6 +3,8 @@ import { type MessageKey, message } from './language.ts';
 
 /** Tells the server that the page itself asks; another site's page cannot set it. */
 const PAGE_HEADER = 'x-online-cnclip';
+const UNAUTHORIZED = 401;
+const LOG_IN_PATH = '/api/log-in';
 
 /** What the server said no with. */
 export class ApiError extends Error {
@@ -32,6 +34,8 @@ export const postImage = <T>(path: string, image: Blob, signal: AbortSignal): Pr
 async function ask<T>(path: string, init: RequestInit): Promise<T> {
   const response = await fetch(path, { ...init, headers: { ...init.headers, [PAGE_HEADER]: '1' } });
   const answer: unknown = await response.json();
+  // The session has ended, or the token was changed.
+  if (response.status === UNAUTHORIZED && path !== LOG_IN_PATH) location.assign('/log-in.html');
   if (!response.ok) throw new ApiError(answer as ErrorAnswer);
   return answer as T;
 }

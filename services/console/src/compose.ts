@@ -1,6 +1,13 @@
-import type { ConfigOf } from '@online-cnclip/foundation';
-import { type Listener, type ProcessContext, parseAddress } from '@online-cnclip/service-kit';
+import { type ConfigOf, InvalidInputError, type Logger } from '@online-cnclip/foundation';
+import {
+  isLoopback,
+  type Listener,
+  type ProcessContext,
+  parseAddress,
+  Watched,
+} from '@online-cnclip/service-kit';
 import { connectClients } from './clients.ts';
+import { parseToken } from './http/log-in.ts';
 import { pictureDatasets } from './pictures/picture-dataset.ts';
 import { pictureFolder } from './pictures/picture-folder.ts';
 import { joinSources } from './pictures/picture-sources.ts';
@@ -16,6 +23,14 @@ export async function composeConsole(
     ...(config.picturesFolder === undefined ? [] : [pictureFolder(config.picturesFolder)]),
     pictureDatasets(config.pictureDatasets),
   ];
+  if (config.tokenFile === undefined && !isLoopback(parseAddress(config.listenAddress).host))
+    throw new InvalidInputError(
+      'is not loopback: everybody who opens the page could do everything, set --token-file',
+      {
+        place: config.listenAddress,
+      },
+    );
+  const token = await openToken(config.tokenFile, logger);
   return createConsole({
     clients: connectClients(
       {
@@ -31,9 +46,14 @@ export async function composeConsole(
     telemetry,
     allowedHosts: [hostHeaderOf(config.listenAddress), ...config.allowedHosts],
     tls: security.tls,
+    token: token && (() => token.current),
     drainTimeoutMs: config.drainTimeoutMs,
   });
 }
+
+/** Read again when it changes. @throws InvalidInputError when there is none in the file. */
+const openToken = async (path: string | undefined, logger: Logger): Promise<Watched<string> | undefined> =>
+  path === undefined ? undefined : Watched.open([path], ([content]) => parseToken(content, path), { logger });
 
 /** As a browser names it: an IPv6 address in brackets. */
 function hostHeaderOf(address: string): string {

@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import type { Server as TlsServer } from 'node:tls';
 import helmet from '@fastify/helmet';
+import rateLimit from '@fastify/rate-limit';
 import type { Logger } from '@online-cnclip/foundation';
 import { messageOf, UnavailableError } from '@online-cnclip/foundation';
 import {
@@ -18,6 +19,7 @@ import { loadAssets, serveAssets } from './http/assets.ts';
 import { failureOf } from './http/errors.ts';
 import { EventStreams } from './http/event-stream.ts';
 import { guardRequests, RefusedRequestError } from './http/guard.ts';
+import { requireLogIn } from './http/log-in.ts';
 import type { PictureSource } from './pictures/picture-sources.ts';
 import { crawlRoutes } from './routes/crawl.ts';
 import { overviewRoutes } from './routes/overview.ts';
@@ -30,6 +32,9 @@ import { observeRequests, traceRequests } from './telemetry.ts';
 
 /** JSON that a form sends: two thousand queries of 256 characters fit. */
 const MAX_BODY_BYTES = 2 * 1024 * 1024;
+/** Of one address: a page with its pictures is some hundred, a search types its words in between. */
+const MAX_REQUESTS_PER_MINUTE = 3_000;
+const TOO_MANY_REQUESTS = 429;
 /** A request that is not whole by then holds a socket for nothing. */
 const REQUEST_TIMEOUT_MS = 30_000;
 
@@ -55,6 +60,8 @@ export interface ConsoleParts {
   readonly allowedHosts: readonly string[];
   /** Plain HTTP without. Whoever opens the page needs no certificate. */
   readonly tls: Watched<TlsMaterial> | undefined;
+  /** What whoever opens the page has to know; absent: nothing. */
+  readonly token: (() => string) | undefined;
   /** Time for requests to end when the server closes. */
   readonly drainTimeoutMs: number;
 }
@@ -100,7 +107,7 @@ export async function createConsole(parts: ConsoleParts): Promise<Listener> {
 }
 
 async function createApp(
-  { logger, telemetry, allowedHosts, tls }: ConsoleParts,
+  { logger, telemetry, allowedHosts, tls, token }: ConsoleParts,
   streams: EventStreams,
 ): Promise<FastifyInstance> {
   const app = fastify({
@@ -117,6 +124,12 @@ async function createApp(
   app.setNotFoundHandler((request, reply) =>
     reply.code(404).send({ error: { kind: 'not-found', message: `${request.url}: nothing is there` } }),
   );
+  await app.register(rateLimit, {
+    max: MAX_REQUESTS_PER_MINUTE,
+    timeWindow: 60_000,
+    errorResponseBuilder: ({ ip }, { after }) =>
+      new RefusedRequestError(TOO_MANY_REQUESTS, `too many requests, try again in ${after}`, ip),
+  });
   guardRequests(app, allowedHosts);
   observeRequests(telemetry, app, streams);
   traceRequests(app);
@@ -128,7 +141,8 @@ async function createApp(
     referrerPolicy: { policy: 'no-referrer' },
     xFrameOptions: { action: 'deny' },
   });
-  app.get('/healthz', () => ({ status: 'ok' }));
+  if (token) await requireLogIn(app, { token, secure: tls !== undefined, logger });
+  app.get('/healthz', { config: { rateLimit: false } }, () => ({ status: 'ok' }));
   return app;
 }
 

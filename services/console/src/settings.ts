@@ -46,6 +46,14 @@ export const consoleSettings = {
         'INDEX=LMDB_FOLDER,...: data sets whose images are shown by item id, for indexes not in the folder',
       ),
   ),
+  tokenFile: setting(
+    environment('TOKEN_FILE'),
+    z
+      .string()
+      .min(1)
+      .optional()
+      .describe('file of the token that people log in with; needed on other addresses than loopback'),
+  ),
   allowedHosts: setting(
     environment('ALLOWED_HOSTS'),
     z

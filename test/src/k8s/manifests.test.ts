@@ -113,6 +113,8 @@ function testOverlay(manifests: readonly Manifest[], overlay: string): void {
       );
       assert.deepEqual(files, TLS_PATHS);
       assertSecretMounted(workload.spec.template.spec, `${name}-tls`);
+      const token = variableOf(workload, `ONLINE_CNCLIP_${name.toUpperCase()}_TOKEN_FILE`);
+      assert.equal(token, name === 'console' ? `${TLS_FOLDER}/token` : undefined);
       assert.ok(!variablesOf(manifests, workload).some((variable) => /ALLOW_PLAINTEXT/.test(variable)));
     }
   });

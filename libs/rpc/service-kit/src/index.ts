@@ -1,4 +1,4 @@
-export type { TlsMaterial, Watched } from '@online-cnclip/security';
+export { type TlsMaterial, Watched } from '@online-cnclip/security';
 export * from './address.ts';
 export {
   type Charge,

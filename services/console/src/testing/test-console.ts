@@ -14,7 +14,7 @@ export interface TestConsole {
 }
 
 /** A console on a port of its own over fake services. */
-export async function startTestConsole(picturesFolder: string): Promise<TestConsole> {
+export async function startTestConsole(picturesFolder: string, token?: string): Promise<TestConsole> {
   const fakes = new FakeServices();
   const address = await fakes.listen();
   const listener = await createConsole({
@@ -24,6 +24,7 @@ export async function startTestConsole(picturesFolder: string): Promise<TestCons
     telemetry: new Telemetry('console'),
     allowedHosts: [],
     tls: undefined,
+    token: token === undefined ? undefined : () => token,
     drainTimeoutMs: 1_000,
   });
   const origin = `http://${await listener.listen('127.0.0.1:0')}`;

@@ -1,8 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { cpSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CERTIFICATE_FILES, renewCertificates } from '@online-cnclip/security/certificates';
 import { makeFolder } from '../run-soak.ts';
@@ -13,6 +15,9 @@ import { callWith, readMetrics, serialNumberShown } from './probe.ts';
 import { SUBJECTS, type Subject, startSubject, tlsFlags } from './subjects.ts';
 
 type TlsBounds = { readonly minutes: number; readonly maxServices: number; readonly maxRounds: number };
+
+/** Files are looked at every two seconds. */
+const RELOAD_TIMEOUT_MS = 60_000;
 
 /** Counts of what was tried and of what went as it should. */
 class Tally {
@@ -126,19 +131,29 @@ async function tryReplaced(
 ): Promise<void> {
   const { address, metrics, sample, files } = subject;
   const at = sample ? address : metrics;
-  const before = await serialNumberShown(at, forgeries.good('operator'));
+  const show = () => serialNumberShown(at, forgeries.good('operator'));
+  // What was renewed for the service before this one has come to it, too.
+  const before = await untilShown(show, files.certificate);
   const mark = subject.mark();
   // Half of a change: the key is another's. The certificate that there was has to stay.
   const key = readFileSync(files.key);
   cpSync(join(forgeries.folder, 'client', CERTIFICATE_FILES.key), files.key);
   tally.good += 3;
   if (await subject.logged(/the old ones stay: .*is not the key of/, mark)) tally.accepted++;
-  if ((await serialNumberShown(at, forgeries.good('operator'))) === before) tally.accepted++;
+  if ((await show()) === before) tally.accepted++;
   writeFiles(join(files.key, '..'), { [CERTIFICATE_FILES.key]: key.toString('utf8') });
   await renewCertificates(forgeries.folder);
   await subject.logged(/the new ones are in force/, mark);
-  if ((await serialNumberShown(at, forgeries.good('operator'))) !== before) tally.accepted++;
+  if ((await untilShown(show, files.certificate)) !== before) tally.accepted++;
   await tryGood(subject, forgeries, tally, context);
+}
+
+/** @returns the serial number that is shown, once it is that of the file. */
+async function untilShown(show: () => Promise<string>, certificate: string): Promise<string> {
+  const { serialNumber } = new X509Certificate(readFileSync(certificate));
+  for (const end = Date.now() + RELOAD_TIMEOUT_MS; Date.now() < end; await setTimeout(100))
+    if ((await show()) === serialNumber) return serialNumber;
+  throw new Error(`${certificate} is not shown after ${RELOAD_TIMEOUT_MS} ms`);
 }
 
 /** A service with another's key ends at once, with the status of a wrong configuration, and names the file. */

@@ -63,6 +63,8 @@ test('private keys are for their owner alone', () => {
   assert.equal(modes.length, 9);
   assert.ok(modes.every((mode) => mode === 0o600));
   assert.ok(!readdirSync(join(folder, 'encoder')).includes('ca.key'));
+  assert.match(read('console', 'token'), /^[0-9a-f]{64}\n$/);
+  assert.equal(statSync(join(folder, 'console/token')).mode & 0o777, 0o600);
 });
 
 test('an authority is not replaced unless that is wanted', async () => {

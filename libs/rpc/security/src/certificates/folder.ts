@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { randomBytes, X509Certificate } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -24,6 +24,10 @@ export const CERTIFICATE_FILES = {
 /** The authority's own files, in the folder above. Its key is for this tool alone: no service ever reads it. */
 const AUTHORITY_KEY = 'ca.key';
 
+/** Beside the console's certificate: what people log in with. */
+const CONSOLE_TOKEN = 'token';
+const TOKEN_BYTES = 32;
+
 /** A quarter of a year: long enough to forget no renewal, short enough that a lost key is not for ever. */
 export const DEFAULT_DAYS = 90;
 
@@ -38,7 +42,8 @@ const NAME_PATTERN = /^[a-z0-9][a-z0-9._-]{0,62}$/i;
 
 /**
  * Makes an authority and a certificate per service and per kind of caller: `FOLDER/ca.crt`, `ca.key`, `ca.crl`, and
- * `FOLDER/NAME/{tls.crt,tls.key,ca.crt,ca.crl}` for each. Private keys are readable by their owner only.
+ * `FOLDER/NAME/{tls.crt,tls.key,ca.crt,ca.crl}` for each, and the token to log in to the console with, `FOLDER/console/token`. Private
+ * keys and the token are readable by their owner only.
  *
  * @returns the names of the folders made.
  * @throws AlreadyExistsError when there is an authority and `force` is not set.
@@ -56,6 +61,8 @@ export async function initCertificates(
   const plans = certificatePlans(hosts);
   for (const plan of plans) await issueInto(folder, authority, plan, days);
   await writeRevocations(folder, authority, new Set(), days);
+  const token = `${randomBytes(TOKEN_BYTES).toString('hex')}\n`;
+  await writeFileWithMode(join(folder, 'console', CONSOLE_TOKEN), token, PRIVATE_MODE);
   return plans.map(({ name }) => name);
 }
 
