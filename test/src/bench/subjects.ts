@@ -60,6 +60,18 @@ export const SUBJECTS: readonly Subject[] = [
     run: ['decode-resize'],
     peer: { run: 'decode-resize', label: 'Pillow' },
   },
+  {
+    name: 'exact-search-1',
+    unit: 'queries/s',
+    run: ['exact-search', '1'],
+    peer: { run: 'exact-search-1', label: 'faiss-cpu IndexFlatIP' },
+  },
+  {
+    name: 'exact-search-64',
+    unit: 'queries/s',
+    run: ['exact-search', '64'],
+    peer: { run: 'exact-search-64', label: 'faiss-cpu IndexFlatIP' },
+  },
   { name: 'gradcache-cost', unit: "of a plain step's speed", run: ['gradcache-cost'] },
   { name: 'gradcache-memory', unit: 'times the peak of a micro-batch', run: ['gradcache-memory'] },
   { name: 'replicas-2x1', unit: "of one replica's speed", run: ['replicas', 'ratio'] },

@@ -210,6 +210,28 @@ def ddp():
     return work
 
 
+def exact_search(at_a_time):
+    import faiss
+    import numpy
+
+    faiss.omp_set_num_threads(THREADS)
+    folder = os.path.join(FOLDER, "exact-search")
+    gallery = numpy.load(os.path.join(folder, "gallery.npy"), mmap_mode="r")
+    queries = numpy.load(os.path.join(folder, "queries.npy"))
+    index = faiss.IndexFlatIP(gallery.shape[1])
+    for start in range(0, len(gallery), 50000):
+        index.add(numpy.ascontiguousarray(gallery[start : start + 50000]))
+    del gallery
+    following = [0]
+
+    def search():
+        first = following[0]
+        following[0] = (first + at_a_time) % (len(queries) - at_a_time + 1)
+        index.search(queries[first : first + at_a_time], 10)
+
+    return lambda: rate_of(at_a_time, search)
+
+
 SUBJECTS = {
     "train-step": train_step,
     "image-encode-batch": lambda: image_encode((1, 4, 8, 16, 32)),
@@ -219,6 +241,8 @@ SUBJECTS = {
     "text-encode-1": lambda: text_encode("one"),
     "replicas-step": ddp,
     "lmdb-build": lmdb_build,
+    "exact-search-1": lambda: exact_search(1),
+    "exact-search-64": lambda: exact_search(64),
     "decode-resize": decode_resize,
 }
 
