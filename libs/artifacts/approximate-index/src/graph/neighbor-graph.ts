@@ -10,6 +10,10 @@ export const RESERVED_ID = -1n;
 /** Vectors placed in one go: so long, some 10 ms on a core, does a search wait at most for changes. */
 const MAX_SLICE_VECTORS = 32;
 
+/** While nobody searches larger slices spare the threads from waiting for each other. */
+const MAX_QUIET_SLICE_VECTORS = 256;
+const QUIET_MS = 1_000;
+
 /** Queries answered in one go. */
 const MAX_QUERIES_PER_PASS = 256;
 
@@ -39,6 +43,7 @@ export class NeighborGraph {
   #size = 0;
   #onFile = false;
   #searchedLast = false;
+  #searchedAt = Number.NEGATIVE_INFINITY;
   #failure: Error | undefined;
 
   /** @throws InvalidInputError naming the option that is out of range. */
@@ -75,9 +80,10 @@ export class NeighborGraph {
     if (vectors.length !== ids.length * this.dimension)
       throw new InvalidInputError(`${vectors.length} numbers for ${ids.length} vectors of ${this.dimension}`);
     requireDistinct(ids);
-    for (let from = 0; from < ids.length; from += MAX_SLICE_VECTORS) {
+    for (let from = 0, to = 0; from < ids.length; from = to) {
       signal?.throwIfAborted();
-      const to = Math.min(from + MAX_SLICE_VECTORS, ids.length);
+      const isQuiet = performance.now() - this.#searchedAt > QUIET_MS;
+      to = Math.min(from + (isQuiet ? MAX_QUIET_SLICE_VECTORS : MAX_SLICE_VECTORS), ids.length);
       const slice = vectors.slice(from * this.dimension, to * this.dimension);
       await this.#ask({ kind: 'replace', ids: ids.slice(from, to), vectors: slice });
     }
@@ -174,6 +180,7 @@ export class NeighborGraph {
   }
 
   #search(searches: readonly WaitingSearch[]): void {
+    this.#searchedAt = performance.now();
     const batch = packSearches(searches, this.dimension);
     this.#send(
       { kind: 'search', ...batch },
