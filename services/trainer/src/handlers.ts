@@ -17,6 +17,11 @@ import { checkpointMessage, runMessage, runStateMessage, updateMessage } from '.
 import type { Runs } from './runs/runs.ts';
 import type { ServedModels } from './serving/served-models.ts';
 
+/** More points than a wide screen has pixels. */
+const DEFAULT_HISTORY_STEPS = 2_000;
+/** A few megabytes. */
+const MAX_HISTORY_STEPS = 20_000;
+
 export interface TrainerParts {
   readonly root: DataFolder;
   readonly runs: Runs;
@@ -102,9 +107,23 @@ function trainerHandlers({
       return { runs: records.map((record) => runMessage(record, root)) };
     },
 
+    async getRunHistory({ name, maxSteps }) {
+      const updates = await runs.history(name, historySteps(maxSteps));
+      return {
+        run: runMessage(runs.get(name), root),
+        updates: updates.map((update) => updateMessage(update, root)),
+      };
+    },
+
     async listCheckpoints({ name }) {
       const files = await listCheckpoints(runs.get(name).folder, logger);
       return { checkpoints: files.map((file) => checkpointMessage(file, root)) };
     },
   };
+}
+
+function historySteps(maxSteps: number): number {
+  if (maxSteps < 0 || maxSteps > MAX_HISTORY_STEPS)
+    throw new InvalidInputError(`${maxSteps} is not from 0 to ${MAX_HISTORY_STEPS}`, { place: 'max_steps' });
+  return maxSteps || DEFAULT_HISTORY_STEPS;
 }

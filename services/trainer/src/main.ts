@@ -8,6 +8,7 @@ import { trainerService } from './handlers.ts';
 import { followOrders } from './replicas/follow-orders.ts';
 import { leadRuns } from './replicas/lead-runs.ts';
 import { replicaPlace } from './replicas/place.ts';
+import { RunJournal } from './runs/run-journal.ts';
 import { RunStore } from './runs/run-store.ts';
 import { Runs } from './runs/runs.ts';
 import { ServedModels } from './serving/served-models.ts';
@@ -48,6 +49,7 @@ await runMain({
           );
     const runs = await Runs.open({
       store: new RunStore(join(root.path, RUN_RECORDS)),
+      journal: new RunJournal(join(root.path, RUN_RECORDS)),
       launch: place
         ? leadRuns({ launch: launcher.launchReplica, place, orders, dataFolder, logger })
         : launcher.launch,

@@ -32,7 +32,7 @@ const SAFE_METHODS = {
   crawler: ['watchSession', 'listSessions', 'checkBrowser', 'getImages', 'listFailures'],
   encoder: ['getModel', 'tokenize', 'encodeText', 'encodeImage'],
   ranker: ['getIndex', 'listIndexes', 'search', 'ensemble', 'evaluate'],
-  trainer: ['watchRun', 'getRun', 'listRuns', 'listCheckpoints'],
+  trainer: ['watchRun', 'getRun', 'listRuns', 'getRunHistory', 'listCheckpoints'],
 } as const;
 
 export function createCrawlerClient(

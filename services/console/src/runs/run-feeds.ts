@@ -13,6 +13,7 @@ import {
 import { fieldsOf, timeOf } from '../views/scalars.ts';
 import type { RunView } from '../wire.ts';
 import { RunFeed } from './run-feed.ts';
+import { MAX_STEPS } from './run-history.ts';
 
 /** How soon a run that was started elsewhere is noticed: what its first seconds told is lost to the curves. */
 const POLL_INTERVAL_MS = 2_000;
@@ -31,6 +32,8 @@ export class RunFeeds {
   readonly #signal: AbortSignal;
   readonly #feeds = new Map<string, RunFeed>();
   readonly #watched = new Set<string>();
+  /** Asked once for what happened before the console looked. */
+  readonly #recalled = new WeakMap<RunFeed, Promise<void>>();
 
   constructor(trainer: TrainerClient, logger: Logger, signal: AbortSignal) {
     this.#trainer = trainer;
@@ -61,7 +64,9 @@ export class RunFeeds {
     const { run } = await this.#trainer.getRun({ name }, { signal: this.#signal });
     const view = run && runView(run);
     if (view && GOING_ON.has(view.state)) this.#watch(view);
-    return this.#feed(view ?? missing(name));
+    const feed = this.#feed(view ?? missing(name));
+    await this.#recall(name, feed);
+    return feed;
   }
 
   #feed(view: RunView): RunFeed {
@@ -91,7 +96,25 @@ export class RunFeeds {
       .finally(() => this.#watched.delete(view.name));
   }
 
+  /** A trainer that cannot tell of the past (an older one) leaves the curves to begin now. */
+  #recall(name: string, feed: RunFeed): Promise<void> {
+    const asked = this.#recalled.get(feed) ?? this.#askForHistory(name, feed);
+    this.#recalled.set(feed, asked);
+    return asked;
+  }
+
+  async #askForHistory(name: string, feed: RunFeed): Promise<void> {
+    try {
+      const request = { name, maxSteps: MAX_STEPS };
+      const { updates } = await this.#trainer.getRunHistory(request, { signal: this.#signal });
+      for (const update of updates) publishUpdate(feed, update);
+    } catch (error) {
+      this.#logger.debug({ run: name, err: error }, 'the trainer does not tell what happened in a run');
+    }
+  }
+
   async #followTrainer(name: string, feed: RunFeed): Promise<void> {
+    await this.#recall(name, feed);
     for await (const update of this.#trainer.watchRun({ name }, { signal: this.#signal })) {
       publishUpdate(feed, update);
     }

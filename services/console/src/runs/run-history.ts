@@ -5,7 +5,7 @@ export const MAX_STEPS = 2_000;
 const MAX_VALIDATIONS = 1_000;
 const MAX_OTHERS = 200;
 
-/** What is known of a run's past: the trainer tells of the present only. */
+/** What is known of a run's past: what the trainer remembered when it was asked, and what it told since. */
 export class RunHistory {
   #run: RunView;
   #steps: StepPoint[] = [];

@@ -25,6 +25,8 @@ interface FakeRun {
   run: Run;
   readonly updates: Updates<WatchRunResponse>;
   readonly checkpoints: Checkpoint[];
+  /** All that it told. */
+  readonly past: WatchRunResponse[];
   watchers: number;
 }
 
@@ -49,7 +51,7 @@ export class FakeTrainer {
       folder: `experiments/${name}`,
       options: { trainData: 'datasets/emoji/lmdb/train', batchSize: 128, lr: 1e-3, loss: 1, optimizer: 2 },
     });
-    this.#runs.set(name, { run, updates: new Updates(), checkpoints: [], watchers: 0 });
+    this.#runs.set(name, { run, updates: new Updates(), checkpoints: [], past: [], watchers: 0 });
   }
 
   /** Calls that watch the run now. */
@@ -151,6 +153,7 @@ export class FakeTrainer {
     return {
       listRuns: async () => ({ runs: [...this.#runs.values()].map(({ run }) => run).reverse() }),
       getRun: async ({ name }) => ({ run: this.#get(name).run }),
+      getRunHistory: async ({ name }) => ({ run: this.#get(name).run, updates: this.#get(name).past }),
       listCheckpoints: async ({ name }) => ({ checkpoints: this.#get(name).checkpoints }),
       startRun: async ({ options }) => this.#start(options),
       stopRun: async ({ name }) => {
@@ -210,6 +213,9 @@ export class FakeTrainer {
   }
 
   #tell(name: string, event: WatchRunResponse['event']): void {
-    this.#get(name).updates.push({ time: new Date(), event });
+    const update = { time: new Date(), event };
+    const one = this.#get(name);
+    one.updates.push(update);
+    if (event?.$case !== 'run') one.past.push(update);
   }
 }

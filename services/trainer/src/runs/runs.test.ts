@@ -21,6 +21,7 @@ import {
   stepEvent,
   validationEvent,
 } from '../testing.ts';
+import { RunJournal } from './run-journal.ts';
 import { RunStore } from './run-store.ts';
 import { type LaunchTraining, Runs, type RunsOptions } from './runs.ts';
 
@@ -146,6 +147,24 @@ test('records outlive the service; a run that was going on is interrupted and ca
   assert.equal(third.list()[0]?.checkpoints.length, 1);
   assert.ok(readFileSync(join(folder, '运行 七.json'), 'utf8').endsWith('}\n'));
   await first.close();
+});
+
+test('what happened in a run outlives the service', async () => {
+  const folder = newFolder();
+  const launch: LaunchTraining = async (_, { onEvent }) => {
+    for (const step of [1, 2, 3]) onEvent(stepEvent(step));
+    onEvent(validationEvent(3));
+    return { outcome: 'completed', step: 3, epoch: 1 };
+  };
+  const first = await open(folder, launch, { journal: new RunJournal(folder) });
+  first.start(options(), '/f');
+  for await (const _ of first.watch('run-1', never));
+  await first.close();
+  const second = await open(folder, launch, { journal: new RunJournal(folder) });
+  const told = (await second.history('run-1', 100)).map(({ kind, at }) => [kind, at > 0]);
+  assert.deepEqual(told, [...['step', 'step', 'step'].map((kind) => [kind, true]), ['validation', true]]);
+  await assert.rejects(second.history('nobody', 100), NotFoundError);
+  await second.close();
 });
 
 const adaptation = {

@@ -14,6 +14,7 @@ import type {
   TrainingOptions,
   TrainingResult,
 } from '@online-cnclip/training';
+import type { RunEvent, RunJournal } from './run-journal.ts';
 import {
   type AdaptationStart,
   afterAdaptation,
@@ -42,6 +43,8 @@ export type LaunchAdaptation = (
 
 export interface RunsOptions {
   readonly store: RunStore;
+  /** Absent: what happened in a run is known to those who watched it. */
+  readonly journal?: RunJournal;
   readonly launch: LaunchTraining;
   readonly launchAdaptation: LaunchAdaptation;
   /** Has the encoder load a checkpoint that an adaptation with these options made. */
@@ -73,6 +76,9 @@ export class Runs {
   #active: (ActiveRun & { readonly name: string }) | undefined;
   #closed = false;
   #saving: Promise<void> = Promise.resolve();
+  #noting: Promise<void> = Promise.resolve();
+  /** Of each run, what is yet to be written. */
+  readonly #unnoted = new Map<string, RunEvent[]>();
   /** By the clock that is never set. */
   #savedAt = Number.NEGATIVE_INFINITY;
 
@@ -170,11 +176,19 @@ export class Runs {
     return feed.watch(record, signal);
   }
 
+  /** What happened in a run, by time, with `maxSteps` of its steps at most. @throws NotFoundError. */
+  async history(name: string, maxSteps: number): Promise<RunEvent[]> {
+    const { name: known } = this.get(name);
+    await this.#noting;
+    return (await this.#options.journal?.read(known, maxSteps)) ?? [];
+  }
+
   /** Refuses new runs; the one that is going on saves and stops. */
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#active) await this.#stopActive(this.#active);
     await this.#saving;
+    await this.#noting;
   }
 
   async #stopActive(active: ActiveRun & { readonly name: string }): Promise<void> {
@@ -242,9 +256,29 @@ export class Runs {
     this.#records.set(name, record);
     const isStep = event.kind === 'step' || event.kind === 'online-step';
     if (!isStep || performance.now() - this.#savedAt > SAVE_STEPS_EVERY_MS) this.#save(record);
-    this.#feeds
-      .get(name)
-      ?.publish(event.kind === 'checkpoint' ? { ...event, savedAt: now, at: now } : { ...event, at: now });
+    const update = event.kind === 'checkpoint' ? { ...event, savedAt: now, at: now } : { ...event, at: now };
+    this.#feeds.get(name)?.publish(update);
+    // Online steps of a validation have a count of their own.
+    if (event.kind !== 'online-step' || record.adaptation) this.#note(name, update);
+  }
+
+  /** Writes what comes while it writes together. */
+  #note(run: string, event: RunEvent): void {
+    const { journal, logger } = this.#options;
+    if (!journal) return;
+    const unnoted = this.#unnoted.get(run);
+    if (unnoted) {
+      unnoted.push(event);
+      return;
+    }
+    this.#unnoted.set(run, [event]);
+    this.#noting = this.#noting
+      .then(() => {
+        const events = this.#unnoted.get(run) ?? [];
+        this.#unnoted.delete(run);
+        return journal.append(run, events);
+      })
+      .catch((error: unknown) => logger.error({ err: error, run }, 'events of a run cannot be kept'));
   }
 
   /** A change of state: kept, saved and told. */

@@ -1202,6 +1202,27 @@ export interface ListRunsResponse {
   runs: Run[];
 }
 
+/** Request of GetRunHistory. */
+export interface GetRunHistoryRequest {
+  /** Run.name. */
+  name: string;
+  /** Step reports at most, evenly spread over the run, 20,000 at most; 0 means 2,000. */
+  maxSteps: number;
+}
+
+/** Response of GetRunHistory. */
+export interface GetRunHistoryResponse {
+  /** The run as it is. */
+  run:
+    | Run
+    | undefined;
+  /**
+   * By time: steps, validations, checkpoints and the gate, without the run's states. What a resumed run did again is there as it was done
+   * last.
+   */
+  updates: WatchRunResponse[];
+}
+
 /** Request of ListCheckpoints. */
 export interface ListCheckpointsRequest {
   /** Run.name. */
@@ -6818,6 +6839,182 @@ export const ListRunsResponse: MessageFns<ListRunsResponse> = {
   },
 };
 
+function createBaseGetRunHistoryRequest(): GetRunHistoryRequest {
+  return { name: "", maxSteps: 0 };
+}
+
+export const GetRunHistoryRequest: MessageFns<GetRunHistoryRequest> = {
+  encode(message: GetRunHistoryRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.maxSteps !== 0) {
+      writer.uint32(16).int32(message.maxSteps);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRunHistoryRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRunHistoryRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.maxSteps = reader.int32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetRunHistoryRequest {
+    return {
+      name: isSet(object.name) ? globalThis.String(object.name) : "",
+      maxSteps: isSet(object.maxSteps)
+        ? globalThis.Number(object.maxSteps)
+        : isSet(object.max_steps)
+        ? globalThis.Number(object.max_steps)
+        : 0,
+    };
+  },
+
+  toJSON(message: GetRunHistoryRequest): unknown {
+    const obj: any = {};
+    if (message.name !== "") {
+      obj.name = message.name;
+    }
+    if (message.maxSteps !== 0) {
+      obj.maxSteps = Math.round(message.maxSteps);
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetRunHistoryRequest>): GetRunHistoryRequest {
+    return GetRunHistoryRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetRunHistoryRequest>): GetRunHistoryRequest {
+    const message = createBaseGetRunHistoryRequest();
+    message.name = object.name ?? "";
+    message.maxSteps = object.maxSteps ?? 0;
+    return message;
+  },
+};
+
+function createBaseGetRunHistoryResponse(): GetRunHistoryResponse {
+  return { run: undefined, updates: [] };
+}
+
+export const GetRunHistoryResponse: MessageFns<GetRunHistoryResponse> = {
+  encode(message: GetRunHistoryResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.run !== undefined) {
+      Run.encode(message.run, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.updates) {
+      WatchRunResponse.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): GetRunHistoryResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseGetRunHistoryResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.run = Run.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.updates.push(WatchRunResponse.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  fromJSON(object: any): GetRunHistoryResponse {
+    return {
+      run: isSet(object.run) ? Run.fromJSON(object.run) : undefined,
+      updates: globalThis.Array.isArray(object?.updates)
+        ? object.updates.map((e: any) => WatchRunResponse.fromJSON(e))
+        : [],
+    };
+  },
+
+  toJSON(message: GetRunHistoryResponse): unknown {
+    const obj: any = {};
+    if (message.run !== undefined) {
+      obj.run = Run.toJSON(message.run);
+    }
+    if (message.updates?.length) {
+      obj.updates = message.updates.map((e) => WatchRunResponse.toJSON(e));
+    }
+    return obj;
+  },
+
+  create(base?: DeepPartial<GetRunHistoryResponse>): GetRunHistoryResponse {
+    return GetRunHistoryResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<GetRunHistoryResponse>): GetRunHistoryResponse {
+    const message = createBaseGetRunHistoryResponse();
+    message.run = (object.run !== undefined && object.run !== null) ? Run.fromPartial(object.run) : undefined;
+    message.updates = object.updates?.map((e) => WatchRunResponse.fromPartial(e)) || [];
+    return message;
+  },
+};
+
 function createBaseListCheckpointsRequest(): ListCheckpointsRequest {
   return { name: "" };
 }
@@ -7070,6 +7267,20 @@ export const TrainerServiceService = {
     responseSerialize: (value: ListRunsResponse): Buffer => Buffer.from(ListRunsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ListRunsResponse => ListRunsResponse.decode(value),
   },
+  /**
+   * What happened in a run so far, also before its trainer was restarted. NOT_FOUND when there is no such run;
+   * INVALID_ARGUMENT when more steps are asked for than there may be.
+   */
+  getRunHistory: {
+    path: "/onlinecnclip.trainer.v1.TrainerService/GetRunHistory" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: GetRunHistoryRequest): Buffer => Buffer.from(GetRunHistoryRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): GetRunHistoryRequest => GetRunHistoryRequest.decode(value),
+    responseSerialize: (value: GetRunHistoryResponse): Buffer =>
+      Buffer.from(GetRunHistoryResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): GetRunHistoryResponse => GetRunHistoryResponse.decode(value),
+  },
   /** A run's checkpoints, the latest first. NOT_FOUND when there is no such run. */
   listCheckpoints: {
     path: "/onlinecnclip.trainer.v1.TrainerService/ListCheckpoints" as const,
@@ -7125,6 +7336,11 @@ export interface TrainerServiceServer extends UntypedServiceImplementation {
   getRun: handleUnaryCall<GetRunRequest, GetRunResponse>;
   /** Every run, the latest started first. */
   listRuns: handleUnaryCall<ListRunsRequest, ListRunsResponse>;
+  /**
+   * What happened in a run so far, also before its trainer was restarted. NOT_FOUND when there is no such run;
+   * INVALID_ARGUMENT when more steps are asked for than there may be.
+   */
+  getRunHistory: handleUnaryCall<GetRunHistoryRequest, GetRunHistoryResponse>;
   /** A run's checkpoints, the latest first. NOT_FOUND when there is no such run. */
   listCheckpoints: handleUnaryCall<ListCheckpointsRequest, ListCheckpointsResponse>;
 }
@@ -7266,6 +7482,25 @@ export interface TrainerServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ListRunsResponse) => void,
+  ): ClientUnaryCall;
+  /**
+   * What happened in a run so far, also before its trainer was restarted. NOT_FOUND when there is no such run;
+   * INVALID_ARGUMENT when more steps are asked for than there may be.
+   */
+  getRunHistory(
+    request: GetRunHistoryRequest,
+    callback: (error: ServiceError | null, response: GetRunHistoryResponse) => void,
+  ): ClientUnaryCall;
+  getRunHistory(
+    request: GetRunHistoryRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: GetRunHistoryResponse) => void,
+  ): ClientUnaryCall;
+  getRunHistory(
+    request: GetRunHistoryRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: GetRunHistoryResponse) => void,
   ): ClientUnaryCall;
   /** A run's checkpoints, the latest first. NOT_FOUND when there is no such run. */
   listCheckpoints(
