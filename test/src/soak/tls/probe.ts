@@ -95,8 +95,8 @@ export function sendNoise(address: string): Promise<Answer> {
 }
 
 /** The serial number of the certificate that a new connection is shown. */
-export function serialNumberShown(address: string, shown: Shown): Promise<string> {
-  const socket = open(address, shown, {});
+export function serialNumberShown(address: string, shown: Shown, options: Options): Promise<string> {
+  const socket = open(address, shown, options);
   return answerOf((resolve) => {
     socket.on('error', (error) => resolve(problemOf(error)));
     socket.on('secureConnect', () => resolve(socket.getPeerCertificate().serialNumber));

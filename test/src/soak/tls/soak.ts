@@ -131,7 +131,8 @@ async function tryReplaced(
 ): Promise<void> {
   const { address, metrics, sample, files } = subject;
   const at = sample ? address : metrics;
-  const show = () => serialNumberShown(at, forgeries.good('operator'));
+  const options = sample ? {} : { alpn: ['http/1.1'] };
+  const show = () => serialNumberShown(at, forgeries.good('operator'), options);
   // What was renewed for the service before this one has come to it, too.
   const before = await untilShown(show, files.certificate);
   const mark = subject.mark();

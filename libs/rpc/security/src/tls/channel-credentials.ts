@@ -75,7 +75,7 @@ function secure(socket: Socket, host: string, { context }: TlsMaterial): Promise
   });
   const onClose = () => reject(new Error('the connection was closed during the handshake'));
   // The errors of an established connection are for the HTTP/2 session; one that comes in between must find a listener.
-  secured.on('error', reject);
+  secured.on('error', (error) => reject(readable(error, host)));
   secured.once('close', onClose);
   secured.once('secureConnect', () => {
     secured.off('close', onClose);
@@ -84,4 +84,10 @@ function secure(socket: Socket, host: string, { context }: TlsMaterial): Promise
     reject(secured.authorizationError ?? new Error('the server does not speak HTTP/2'));
   });
   return promise;
+}
+
+/** OpenSSL's errors are addresses and line numbers around a code; Node's own are sentences. */
+function readable(cause: Error, host: string): Error {
+  const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : '';
+  return code.startsWith('ERR_SSL_') ? new Error(`no TLS with ${host}: ${code}`, { cause }) : cause;
 }
