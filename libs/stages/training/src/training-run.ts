@@ -108,6 +108,8 @@ export class TrainingRun {
     this.#step = joined.step;
     this.#last = joined.last;
     this.#validatedAt = -1;
+    // Who asked for a stop may be the one that was lost: whoever still does asks again.
+    this.#isStopping = false;
     this.#isRepeating = true;
     if (!joined.isSettled) {
       this.#reportIfDue();

@@ -1,6 +1,12 @@
 import { isAbsolute, relative } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { DataFolder, type Logger, messageOf, UnavailableError } from '@online-cnclip/foundation';
+import {
+  DataFolder,
+  DeadlineExceededError,
+  type Logger,
+  messageOf,
+  UnavailableError,
+} from '@online-cnclip/foundation';
 import { type FollowOptions, followRuns, type RunOrder } from '@online-cnclip/replicas';
 import { parseTrainingOptions, type TrainingOptions } from '@online-cnclip/training';
 import type { LaunchReplica } from '../training/launch-training.ts';
@@ -21,22 +27,40 @@ export interface FollowerOptions {
 /** What a trainer does that is not replica 0: takes part in each run that replica 0 starts, until the signal aborts. */
 export async function followOrders(options: FollowerOptions, signal: AbortSignal): Promise<void> {
   const { place, logger, credentials } = options;
-  let current:
-    | { readonly run: string; readonly leave: AbortController; readonly left: Promise<void> }
-    | undefined;
+  let current: Participation | undefined;
   const leave = async () => {
     current?.leave.abort();
     await current?.left;
     current = undefined;
   };
   for await (const order of followRuns({ ...place, logger, credentials }, signal)) {
-    if (order?.run === current?.run) continue;
+    // An order is given again by a replica 0 that came back. Whoever has left the run by then takes part again.
+    if (order && order.run === current?.run && !current.hasEnded) continue;
     await leave();
-    if (!order) continue;
-    const controller = new AbortController();
-    current = { run: order.run, leave: controller, left: takePart(order, options, controller.signal) };
+    if (order) current = participate(order, options);
   }
   await leave();
+}
+
+interface Participation {
+  readonly run: string;
+  readonly leave: AbortController;
+  readonly left: Promise<void>;
+  /** By itself. */
+  hasEnded: boolean;
+}
+
+function participate(order: RunOrder, options: FollowerOptions): Participation {
+  const leave = new AbortController();
+  const participation = {
+    run: order.run,
+    leave,
+    left: takePart(order, options, leave.signal).then(() => {
+      participation.hasEnded = true;
+    }),
+    hasEnded: false,
+  };
+  return participation;
 }
 
 async function takePart(order: RunOrder, options: FollowerOptions, signal: AbortSignal): Promise<void> {
@@ -52,8 +76,9 @@ async function takePart(order: RunOrder, options: FollowerOptions, signal: Abort
     } catch (error) {
       if (signal.aborted) return;
       logger.error({ run, err: error }, `the replica's process has ended: ${messageOf(error)}`);
-      // What it failed with it would fail with again; what was killed comes back.
-      if (!(error instanceof UnavailableError)) return;
+      // What it failed with it would fail with again. What was killed comes back, and who waited in vain waits again: while the order
+      // stands the others wait for this one, too.
+      if (!(error instanceof UnavailableError || error instanceof DeadlineExceededError)) return;
       await setTimeout(RESTART_AFTER_MS, undefined, { signal }).catch(() => {});
     }
 }

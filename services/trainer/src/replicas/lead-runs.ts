@@ -17,8 +17,7 @@ export interface LeadOptions {
 
 /** Replica 0's way to train: it has all others train too, and starts its own process again when that is lost. */
 export function leadRuns({ launch, place, orders, dataFolder, logger }: LeadOptions): LaunchTraining {
-  return async (options, hooks) => {
-    const run = `${options.name} ${Date.now()}`;
+  return async (options, hooks, run) => {
     orders.start({ run, optionsJson: JSON.stringify(options), dataFolder });
     try {
       for (let restarts = 0; ; restarts++)

@@ -52,6 +52,11 @@ export interface RunRecord {
   readonly totalEpochs: number;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
+  /**
+   * Tells this start of the run from others to the replicas that take part: the same where the service goes on with it
+   * after it went away, so that they keep what they have. Absent for an adaptation.
+   */
+  readonly attempt?: string;
   readonly endedAt?: number;
   readonly latestStep?: StepEvent;
   readonly latestValidation?: ValidationEvent;
@@ -84,12 +89,14 @@ export function newRecord(
   folder: string,
   startedAt: number,
   earlier?: RunRecord,
-): RunRecord {
+  attempt = `${options.name} ${startedAt}`,
+): RunRecord & { readonly attempt: string } {
   return {
     name: options.name,
     folder,
     state: 'starting',
     options,
+    attempt,
     step: 0,
     totalSteps: options.maxSteps ?? 0,
     epoch: 1,

@@ -29,10 +29,16 @@ import {
 import type { RunStore } from './run-store.ts';
 import { type RunUpdate, WatchFeed } from './watch-feed.ts';
 
+export interface TrainingHooks {
+  readonly signal: AbortSignal;
+  readonly onEvent: (event: TrainingEvent) => void;
+}
+
 /** Trains somewhere: events while it lasts; the signal stops it after a step and a checkpoint. */
 export type LaunchTraining = (
   options: TrainingOptions,
-  hooks: { readonly signal: AbortSignal; readonly onEvent: (event: TrainingEvent) => void },
+  hooks: TrainingHooks,
+  attempt: string,
 ) => Promise<TrainingResult>;
 
 /** Adapts somewhere; the signal stops it after a step. */
@@ -109,22 +115,25 @@ export class Runs {
    *   UnavailableError while closing.
    */
   start(options: TrainingOptions, folder: string): RunRecord {
+    return this.#start(options, folder);
+  }
+
+  #start(options: TrainingOptions, folder: string, attempt?: string): RunRecord {
     const { name } = options;
     this.requireRoom(name);
     const { launch } = this.#options;
-    return this.#begin(
-      newRecord(options, folder, this.#nextStart(), this.#records.get(name)),
-      async (hooks) => {
-        const result = await launch(options, hooks);
-        return afterEnd(this.get(name), result, Date.now());
-      },
-    );
+    const record = newRecord(options, folder, this.#nextStart(), this.#records.get(name), attempt);
+    return this.#begin(record, async (hooks) => {
+      const result = await launch(options, hooks, record.attempt);
+      return afterEnd(this.get(name), result, Date.now());
+    });
   }
 
   /** Goes on with the training that this service was in when it went away without a word, if it was in one. */
   resumeInterrupted(): void {
     const [latest] = this.list();
-    if (latest?.state === 'interrupted' && latest.options) this.start(latest.options, latest.folder);
+    if (latest?.state === 'interrupted' && latest.options)
+      this.#start(latest.options, latest.folder, latest.attempt);
   }
 
   /**

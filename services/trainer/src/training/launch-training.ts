@@ -4,20 +4,21 @@ import type { TlsFiles } from '@online-cnclip/client';
 import { errorOfStatus, STATUS_OF_KIND } from '@online-cnclip/contracts';
 import { UnavailableError } from '@online-cnclip/foundation';
 import type { RuntimeChoice } from '@online-cnclip/runtime';
-import type { LaunchAdaptation, LaunchTraining } from '../runs/runs.ts';
+import type { TrainingOptions, TrainingResult } from '@online-cnclip/training';
+import type { LaunchAdaptation, TrainingHooks } from '../runs/runs.ts';
 import type { FailureReport, Order, ReplicaOrder, Report, TraceOrder } from './messages.ts';
 
 const ENTRY = fileURLToPath(new URL('./training-process.ts', import.meta.url));
 
 /** Trains as one of several replicas. Those that are not replica 0 leave at once when the signal aborts. */
 export type LaunchReplica = (
-  options: Parameters<LaunchTraining>[0],
-  hooks: Parameters<LaunchTraining>[1],
+  options: TrainingOptions,
+  hooks: TrainingHooks,
   replica: ReplicaOrder,
-) => ReturnType<LaunchTraining>;
+) => Promise<TrainingResult>;
 
 export interface TrainingLauncher {
-  readonly launch: LaunchTraining;
+  launch(options: TrainingOptions, hooks: TrainingHooks): Promise<TrainingResult>;
   readonly launchReplica: LaunchReplica;
   readonly launchAdaptation: LaunchAdaptation;
   /** One real training step of a tiny model, in a process as runs have it. Rejects where that does not work. */
