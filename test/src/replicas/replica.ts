@@ -6,7 +6,7 @@ import { float32, type NdArray } from '@online-cnclip/foundation';
 import { initializeParameters, resolveModelConfig } from '@online-cnclip/network';
 import { createOnnxRuntime } from '@online-cnclip/runtime';
 import { loadTokenizer } from '@online-cnclip/tokenizer';
-import { createTrainStep, type OptimizerKind } from '@online-cnclip/training';
+import { createTrainStep, type OptimizerKind, type TrainingPrecision } from '@online-cnclip/training';
 import { folderStore } from './folder-store.ts';
 
 export interface ReplicaOptions {
@@ -19,6 +19,7 @@ export interface ReplicaOptions {
   readonly microBatchSize?: number;
   /** Default: LAMB. */
   readonly optimizer?: OptimizerKind;
+  readonly precision?: TrainingPrecision;
   readonly visionModel: string;
   readonly textModel: string;
 }
@@ -62,6 +63,7 @@ const step = await createTrainStep({
   runtime: createOnnxRuntime({ threads: options.threads, arena: false }),
   batchSize: globalBatch / worldSize,
   ...(options.microBatchSize !== undefined && { microBatchSize: options.microBatchSize }),
+  ...(options.precision && { precision: options.precision }),
   contextLength: CONTEXT_LENGTH,
   loss: 'dsl',
   optimizer:
