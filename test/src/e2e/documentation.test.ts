@@ -62,7 +62,7 @@ test('the launcher options that the documentation names are in its help text', a
 test('the cnclip commands that the documentation names have a help text', async () => {
   const named = new Set<string>();
   for (const { command } of commands) {
-    const [, words] = /^(?:npx )?cnclip ((?:[a-z][a-z-]* ?)+)/.exec(command) ?? [];
+    const [, words] = /^(?:npx )?cnclip ((?:[a-z][a-z-]*(?: |$))+)/.exec(command) ?? [];
     if (words !== undefined) named.add(words.trim());
   }
   assert.ok(named.size > 5, `${named.size} cnclip commands found`);
