@@ -54,9 +54,9 @@ test('numbers are looked for as the kinds that they are equal to', () => {
 test('bounds keep whether they are included, whatever kind of number they are', () => {
   const range = (lower: number | bigint, inclusive: boolean): string =>
     expression({ kind: 'range', attribute: 'n', lower: { value: lower, inclusive } });
-  assert.equal(range(2.5, false), '(((attributes["i_n"] > 2)) or ((attributes["f_n"] > 2.5)))');
-  assert.equal(range(3, true), '(((attributes["i_n"] > 2)) or ((attributes["f_n"] >= 3.0)))');
-  assert.equal(range(3n, false), '(((attributes["i_n"] > 3)) or ((attributes["f_n"] > 3.0)))');
+  assert.equal(range(2.5, false), '(((attributes["i_n"] >= 3)) or ((attributes["f_n"] > 2.5)))');
+  assert.equal(range(3, true), '(((attributes["i_n"] >= 3)) or ((attributes["f_n"] >= 3.0)))');
+  assert.equal(range(3n, false), '(((attributes["i_n"] >= 4)) or ((attributes["f_n"] > 3.0)))');
   // Everything an integer can be, and no item without the attribute.
   assert.match(range(-1e300, true), /i_n"\] < 0 or attributes\["i_n"\] >= 0/);
   assert.doesNotMatch(range(1e300, true), /i_n/);
@@ -68,8 +68,20 @@ test('bounds keep whether they are included, whatever kind of number they are', 
   });
   assert.equal(
     upper,
-    '(((attributes["i_n"] > -3) and (attributes["i_n"] < 4)) or ((attributes["f_n"] >= -2.5) and (attributes["f_n"] < 4.0)))',
+    '(((attributes["i_n"] >= -2) and (attributes["i_n"] < 4)) or ((attributes["f_n"] >= -2.5) and (attributes["f_n"] < 4.0)))',
   );
+});
+
+test('the lowest integer is never a literal, whose digits alone would be too large', () => {
+  const lowest = -(2n ** 63n);
+  for (const value of [lowest, lowest + 1n])
+    for (const inclusive of [true, false])
+      for (const condition of [
+        { kind: 'one-of', attribute: 'n', values: [value] },
+        { kind: 'range', attribute: 'n', lower: { value, inclusive } },
+        { kind: 'range', attribute: 'n', upper: { value, inclusive } },
+      ] as const)
+        assert.doesNotMatch(expression(condition), /-9223372036854775808(?!\.)/);
 });
 
 test('every id can be asked for, the lowest by a comparison', () => {

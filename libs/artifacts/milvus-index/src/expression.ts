@@ -59,7 +59,8 @@ function integerRange(
   if (from === to && from !== MIN_INT64) return `${operand} == ${from}`;
   const bounds = [
     // Compared with something even where anything passes: an item without the attribute does not.
-    from > MIN_INT64 ? `${operand} > ${from - 1n}` : `${operand} < 0 or ${operand} >= 0`,
+    from > MIN_INT64 ? `${operand} >= ${from}` : `${operand} < 0 or ${operand} >= 0`,
+    // Not "at most", which would need the lowest integer as a literal.
     to < MAX_INT64 ? `${operand} < ${to + 1n}` : undefined,
   ];
   return joined(bounds);

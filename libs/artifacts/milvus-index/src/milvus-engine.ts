@@ -9,7 +9,7 @@ import type { MilvusEngineOptions } from './options.ts';
 interface Description {
   readonly collection_name: string;
   readonly properties: readonly { readonly key: string; readonly value: string }[];
-  readonly schema: { readonly description?: string } | null;
+  readonly schema: { readonly name?: string; readonly description?: string } | null;
 }
 
 /** Keys of a collection's properties. */
@@ -136,7 +136,9 @@ export class MilvusEngine {
         throw error;
       });
     if (!description) return undefined;
-    const name = indexName(this.#options.collectionPrefix, description.collection_name);
+    // The schema has the collection's own name, whatever name was asked for.
+    const collection = description.schema?.name || description.collection_name;
+    const name = indexName(this.#options.collectionPrefix, collection);
     return name === undefined ? undefined : { name, properties: propertiesOf(description) };
   }
 
