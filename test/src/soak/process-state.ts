@@ -7,6 +7,16 @@ export function residentMegabytes(pid: number): number {
   return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1] ?? 0) / 1_024;
 }
 
+/** Linux counts a process's time in hundredths of a second, on every machine. */
+const TICKS_PER_SECOND = 100;
+
+/** Processor time that a process has used, all its threads. */
+export function processorSeconds(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
 /** What the process holds open: paths of files, `socket:[...]` and the like. */
 export function openHandles(pid: number): string[] {
   const folder = `/proc/${pid}/fd`;

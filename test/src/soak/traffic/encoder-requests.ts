@@ -35,12 +35,13 @@ const WORDS = [
 export async function startTinyEncoder(
   children: Children,
   folder: string,
-  flags: readonly string[] = [],
+  environment: NodeJS.ProcessEnv = {},
 ): Promise<ServiceProcess> {
   await writeTinyCheckpoint(join(folder, CHECKPOINT), 1);
   const { visionModel, textModel } = TINY_TOWERS;
   return children.startService('encoder', {
     logPath: join(folder, 'encoder.log'),
+    environment,
     flags: [
       ...[
         '--data-folder',
@@ -60,7 +61,6 @@ export async function startTinyEncoder(
         '--context-length',
         String(CONTEXT_LENGTH),
       ],
-      ...flags,
     ],
   });
 }
