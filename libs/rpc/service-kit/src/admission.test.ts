@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { EventEmitter } from 'node:events';
+import { EventEmitter, once } from 'node:events';
+import { connect, constants } from 'node:http2';
 import { type TestContext, test } from 'node:test';
 import { Metadata, type ServiceError } from '@grpc/grpc-js';
 import { createEncoderClient } from '@online-cnclip/client';
@@ -165,6 +166,34 @@ test('a deadline that is past when the call is looked at never reaches the handl
   });
   const run = calls.run(call, 'method', () => assert.fail('the handler was called'));
   await assert.rejects(run, { details: 'the deadline passed' });
+});
+
+test('thousands of calls given up at once do not cost the connection', async (t) => {
+  const { service } = await serve(t, {});
+  const address = await service.listen('127.0.0.1:0');
+  const session = connect(`http://${address}`);
+  t.after(() => session.destroy());
+  await once(session, 'remoteSettings');
+  const headers = {
+    ':method': 'POST',
+    ':path': EncoderServiceService.encode.path,
+    'content-type': 'application/grpc',
+    te: 'trailers',
+  };
+  const frame = Buffer.from([0, 0, 0, 0, 2, 8, 1]);
+  // Twice as many as Node would bear.
+  for (let call = 0; call < 2_000; call++) {
+    const stream = session.request(headers);
+    stream.on('error', () => {});
+    stream.write(frame);
+    await new Promise((resolve) => setImmediate(resolve));
+    stream.close(constants.NGHTTP2_CANCEL);
+  }
+  const last = session.request(headers);
+  last.on('error', () => {});
+  last.end(frame);
+  const [answer] = await Promise.race([once(last, 'response'), once(session, 'close')]);
+  assert.equal(answer?.[':status'], 200, 'the connection was closed');
 });
 
 test('a flooding client does not starve another', async (t) => {

@@ -88,11 +88,15 @@ export class Admission {
     const { budget, cost } = this.#ruleOf(method).chargeOf(request);
     const turn = budget.enter({ ...entrantOf(context), cost });
     if (turn) await turn;
+    const began = performance.now();
+    let tookMs: number | undefined;
     try {
       throwIfAborted(context.signal);
-      return await work();
+      const result = await work();
+      tookMs = performance.now() - began;
+      return result;
     } finally {
-      budget.leave(cost);
+      budget.leave(cost, tookMs);
     }
   }
 
@@ -142,7 +146,7 @@ export class MessageAdmission {
   readonly #rule: CostRule<unknown>;
   readonly #context: CallContext;
   readonly #onClose: () => void;
-  readonly #held = new Map<unknown, Charge>();
+  readonly #held = new Map<unknown, HeldMessage>();
   #closed = false;
 
   constructor(rule: CostRule<unknown>, context: CallContext, onClose: () => void) {
@@ -153,7 +157,8 @@ export class MessageAdmission {
 
   /** The handler asks for another message. */
   askNext(): void {
-    if (this.#rule.heldUntil !== 'released') this.#releaseAll();
+    if (this.#rule.heldUntil !== 'released')
+      for (const message of [...this.#held.keys()]) this.release(message);
   }
 
   /** Resolves when the handler may have the message. @throws the signal's reason. */
@@ -164,26 +169,30 @@ export class MessageAdmission {
     if (turn) await turn;
     // A handler that has ended will not release what it never sees.
     if (this.#closed) budget.leave(cost);
-    else this.#held.set(message, charge);
+    else this.#held.set(message, { charge, began: performance.now() });
   }
 
-  /** Gives a message's cost back; a second time nothing happens. */
+  /** Gives a message's cost back, as it is done; a second time nothing happens. */
   release(message: unknown): void {
-    const charge = this.#held.get(message);
-    if (!charge) return;
-    this.#held.delete(message);
-    charge.budget.leave(charge.cost);
+    const held = this.#held.get(message);
+    if (held) this.#leave(message, held, performance.now() - held.began);
   }
 
   close(): void {
     this.#closed = true;
-    this.#releaseAll();
+    for (const [message, held] of this.#held) this.#leave(message, held);
     this.#onClose();
   }
 
-  #releaseAll(): void {
-    for (const message of [...this.#held.keys()]) this.release(message);
+  #leave(message: unknown, { charge }: HeldMessage, tookMs?: number): void {
+    this.#held.delete(message);
+    charge.budget.leave(charge.cost, tookMs);
   }
+}
+
+interface HeldMessage {
+  readonly charge: Charge;
+  readonly began: number;
 }
 
 const entrantOf = ({ client, signal, deadline }: CallContext) => ({ client, signal, deadline });

@@ -117,26 +117,40 @@ test('an aborted entrant leaves the queue at once, and its cost with it', async 
   assert.deepEqual([budget.running, budget.waiting], [0, 0]);
 });
 
-test('a call whose turn would come after its deadline is refused at once', async (context) => {
+test('a call whose turn would come too late is refused at once', (context) => {
   context.mock.timers.enable({ apis: ['Date'] });
-  let now = 0;
-  context.mock.method(performance, 'now', () => now);
   const { budget, refused, enter } = budgetOf({ maxWaiting: 10_000 });
+  const within = (ms: number) => ({ deadline: new Date(Date.now() + ms) });
   enter('a', 10);
-  for (let call = 0; call < 100; call++) enter('a', 10);
-  const inOneSecond = { deadline: new Date(Date.now() + 1_000) };
-  assert.ok(enter('a', 10, inOneSecond), 'nothing is known of how fast it goes');
-  // 10 tokens in 100 ms: what waits takes ten seconds.
-  for (let call = 0; call < 10; call++) {
-    now += 100;
-    budget.leave(10);
-    await nextTurn();
-  }
+  for (let call = 0; call < 99; call++) enter('a', 10);
+  assert.ok(enter('a', 10, within(1)), 'nothing is known of how long a call takes');
+  budget.leave(10, 100);
+  // 10 tokens in 100 ms: the 990 that wait begin in ten seconds, and take another 100 ms.
   assert.throws(
-    () => enter('a', 10, inOneSecond),
-    /its turn would come in 9\d+ ms and its deadline is in 1000 ms/,
+    () => enter('a', 10, within(10_000)),
+    /it would take 10100 ms and its deadline is in 10000 ms/,
   );
   assert.deepEqual(refused, ['deadline-too-near']);
-  assert.ok(enter('b', 10, inOneSecond), 'another client has its turn sooner');
-  assert.ok(enter('a', 10, { deadline: new Date(Date.now() + 20_000) }));
+  assert.ok(enter('b', 10, within(1_000)), 'another client has its turn sooner');
+  assert.ok(enter('a', 10, within(10_400)));
+});
+
+test('a call that could not be done in time any more is not begun, but one always is', async (context) => {
+  context.mock.timers.enable({ apis: ['Date'] });
+  const { budget, begun, enter } = budgetOf({ maxRunning: 20 });
+  const within = (ms: number) => ({ deadline: new Date(Date.now() + ms) });
+  enter('a', 10);
+  enter('a', 10);
+  const late = enter('a', 10, within(50));
+  const last = enter('a', 10, within(99));
+  budget.leave(10, 100);
+  await assert.rejects(late as Promise<void>, /too little time was left/);
+  await assert.rejects(last as Promise<void>, DeadlineExceededError);
+  assert.deepEqual([budget.running, budget.waiting], [10, 0]);
+  const inTime = enter('b', 10, within(101));
+  assert.equal(inTime, undefined);
+  const tried = enter('c', 30, within(10));
+  budget.leave(20);
+  await tried;
+  assert.equal(begun.at(-1), 'c');
 });

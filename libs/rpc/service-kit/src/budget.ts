@@ -1,6 +1,7 @@
-import { abortError, throwIfAborted } from '@online-cnclip/foundation';
+import { abortError, DeadlineExceededError, throwIfAborted } from '@online-cnclip/foundation';
 import { BusyError } from './busy-error.ts';
-import { Throughput } from './throughput.ts';
+import { FairQueue, type Waiter } from './fair-queue.ts';
+import { Pace } from './pace.ts';
 
 /**
  * A client's calls may wait with so many times the cost that is still free: one that floods fills 4/5 of the queue, ten
@@ -39,34 +40,23 @@ export interface Entrant {
   readonly patient?: boolean;
 }
 
-interface Waiter {
-  readonly cost: number;
+interface WaitingEntrant extends Waiter {
+  readonly deadline: Date | undefined;
   begin(): void;
+  giveUp(): void;
 }
 
-interface ClientQueue {
-  readonly waiters: Set<Waiter>;
-  waiting: number;
-  /** Where in the common count of cost the client's next waiter stands. */
-  turn: number;
-}
-
-/**
- * Bounds the cost that is worked on, and the cost that waits for it. Clients take turns by cost (start-time fair
- * queueing, Goyal et al. 1996): a flood of one client makes that one wait.
- */
+/** Bounds the cost that is worked on, and the cost that waits for it; whoever waits does so in a {@link FairQueue}. */
 export class Budget {
   readonly limits: BudgetLimits;
-  readonly #clients = new Map<string, ClientQueue>();
-  readonly #throughput = new Throughput();
+  readonly #queue = new FairQueue<WaitingEntrant>();
+  readonly #pace: Pace;
   #observer: BudgetObserver | undefined;
   #running = 0;
-  #waiting = 0;
-  #waitingCalls = 0;
-  #clock = 0;
 
   constructor(limits: BudgetLimits) {
     this.limits = limits;
+    this.#pace = new Pace(limits.maxRunning);
   }
 
   /** Cost that is worked on. */
@@ -76,7 +66,7 @@ export class Budget {
 
   /** Cost that waits. */
   get waiting(): number {
-    return this.#waiting;
+    return this.#queue.cost;
   }
 
   observe(observer: BudgetObserver): void {
@@ -87,13 +77,13 @@ export class Budget {
   /**
    * Takes the cost out of the budget, to be given back by {@link leave}.
    *
-   * @returns undefined when it may begin at once; else a promise of its turn, which rejects with the signal's reason (and
-   *   then there is nothing to give back).
+   * @returns undefined when it may begin at once; else a promise of its turn, which rejects with the signal's reason, or
+   *   DeadlineExceededError once it could not be done in time (and then there is nothing to give back).
    * @throws BusyError when it may not even wait; the signal's reason.
    */
   enter(entrant: Entrant): Promise<void> | undefined {
     throwIfAborted(entrant.signal);
-    if (this.#waitingCalls === 0 && this.#running < this.limits.maxRunning) {
+    if (this.#queue.size === 0 && this.#running < this.limits.maxRunning) {
       this.#running += entrant.cost;
       this.#changed();
       return undefined;
@@ -102,40 +92,41 @@ export class Budget {
     return this.#wait(entrant);
   }
 
-  leave(cost: number): void {
+  /** @param tookMs since it began, of work that went well. */
+  leave(cost: number, tookMs?: number): void {
     this.#running -= cost;
-    this.#throughput.add(cost, performance.now());
+    if (tookMs !== undefined) this.#pace.add(tookMs);
     this.#beginNext();
     this.#changed();
   }
 
   #requireRoom({ client, cost, deadline }: Entrant): void {
     // A call larger than the queue waits when no other does: its size is bounded by the limits of a message.
-    if (this.#waitingCalls === 0) return;
-    const mine = this.#clients.get(client)?.waiting ?? 0;
-    const free = this.limits.maxWaiting - this.#waiting;
+    if (this.#queue.size === 0) return;
+    const mine = this.#queue.costOf(client) ?? 0;
+    const free = this.limits.maxWaiting - this.#queue.cost;
     if (cost > free) this.#refuse('queue-full', this.#describe(mine, cost));
     if (mine + cost > SHARE_OF_FREE * free) this.#refuse('client-queue-full', this.#describe(mine, cost));
     if (!deadline) return;
-    const waitMs = this.#throughput.timeMs(this.#costBefore(client, mine + cost));
+    const needMs = this.#pace.waitMs(this.#costBefore(client, mine)) + this.#pace.callMs;
     const leftMs = deadline.getTime() - Date.now();
-    if (waitMs > leftMs)
+    if (needMs > leftMs)
       this.#refuse(
         'deadline-too-near',
-        `its turn would come in ${Math.round(waitMs)} ms and its deadline is in ${leftMs} ms: ${this.#describe(mine, cost)}`,
+        `it would take ${Math.round(needMs)} ms and its deadline is in ${leftMs} ms: ${this.#describe(mine, cost)}`,
       );
   }
 
-  /** What is worked off before a client's calls of so much cost are: no other client gets more than it meanwhile. */
-  #costBefore(client: string, cost: number): number {
-    const others = this.#clients.size - (this.#clients.has(client) ? 1 : 0);
-    return Math.min(this.#waiting + cost, cost * (others + 1));
+  /** What is worked off before a client's next call begins: of what waits, no other client gets more than it meanwhile. */
+  #costBefore(client: string, mine: number): number {
+    const others = this.#queue.clients - (this.#queue.costOf(client) === undefined ? 0 : 1);
+    return this.#running + Math.min(this.#queue.cost, mine * (others + 1));
   }
 
   #describe(mine: number, cost: number): string {
     const { name, unit, maxRunning, maxWaiting } = this.limits;
     return (
-      `${this.#waiting} of ${maxWaiting} ${unit} wait in the queue of ${name}, ${mine} of them of this client, and ` +
+      `${this.#queue.cost} of ${maxWaiting} ${unit} wait in the queue of ${name}, ${mine} of them of this client, and ` +
       `${this.#running} of ${maxRunning} are worked on; ${cost} more do not fit`
     );
   }
@@ -143,75 +134,64 @@ export class Budget {
   #refuse(reason: Refusal, state: string): never {
     this.#observer?.refused(reason);
     // By then half of what waits is worked off.
-    throw new BusyError(`${state}: retry later`, this.#throughput.timeMs(this.#waiting) / 2);
+    throw new BusyError(`${state}: retry later`, this.#pace.waitMs(this.#queue.cost) / 2);
   }
 
-  #wait({ client, cost, signal }: Entrant): Promise<void> {
-    const queue = this.#queueOf(client);
+  #wait({ client, cost, signal, deadline }: Entrant): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const waiter = {
-      cost,
-      begin: () => {
-        signal.removeEventListener('abort', onAbort);
-        resolve();
-      },
-    };
     const onAbort = () => {
-      this.#take(client, queue, waiter);
+      this.#queue.delete(waiter);
       this.#changed();
       reject(abortError(signal));
     };
+    const stopListening = () => signal.removeEventListener('abort', onAbort);
+    const waiter: WaitingEntrant = {
+      client,
+      cost,
+      deadline,
+      begin: () => {
+        stopListening();
+        resolve();
+      },
+      giveUp: () => {
+        stopListening();
+        reject(new DeadlineExceededError('too little time was left when its turn came'));
+      },
+    };
     signal.addEventListener('abort', onAbort, { once: true });
-    queue.waiters.add(waiter);
-    queue.waiting += cost;
-    this.#waiting += cost;
-    this.#waitingCalls++;
+    this.#queue.add(waiter);
     this.#changed();
     return promise;
   }
 
-  #queueOf(client: string): ClientQueue {
-    const known = this.#clients.get(client);
-    if (known) return known;
-    const queue = { waiters: new Set<Waiter>(), waiting: 0, turn: this.#clock };
-    this.#clients.set(client, queue);
-    return queue;
-  }
-
   #beginNext(): void {
     while (this.#running < this.limits.maxRunning) {
-      const next = this.#nextClient();
-      const [waiter] = next?.[1].waiters ?? [];
-      if (!next || !waiter) return;
-      const [client, queue] = next;
-      this.#take(client, queue, waiter);
-      this.#clock = queue.turn;
-      queue.turn += waiter.cost;
+      const waiter = this.#queue.first();
+      if (!waiter) return;
+      if (this.#isTooLate(waiter)) {
+        this.#queue.delete(waiter);
+        waiter.giveUp();
+        continue;
+      }
+      this.#queue.shift();
       this.#running += waiter.cost;
       waiter.begin();
     }
   }
 
-  #nextClient(): readonly [string, ClientQueue] | undefined {
-    let next: readonly [string, ClientQueue] | undefined;
-    for (const entry of this.#clients) if (!next || entry[1].turn < next[1].turn) next = entry;
-    return next;
-  }
-
-  #take(client: string, queue: ClientQueue, waiter: Waiter): void {
-    queue.waiters.delete(waiter);
-    queue.waiting -= waiter.cost;
-    this.#waiting -= waiter.cost;
-    this.#waitingCalls--;
-    if (queue.waiters.size === 0) this.#clients.delete(client);
+  /**
+   * Whether its answer would come after its deadline: in an overload every call would be begun just in time to be late. One
+   * is always tried, lest a slow time be believed for ever.
+   */
+  #isTooLate({ deadline }: WaitingEntrant): boolean {
+    return deadline !== undefined && this.#running > 0 && deadline.getTime() - Date.now() < this.#pace.callMs;
   }
 
   #changed(): void {
-    this.#throughput.setBusy(this.#waitingCalls > 0, performance.now());
     this.#observer?.changed({
       running: this.#running,
-      waiting: this.#waiting,
-      waitingCalls: this.#waitingCalls,
+      waiting: this.#queue.cost,
+      waitingCalls: this.#queue.size,
     });
   }
 }

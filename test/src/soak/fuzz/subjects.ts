@@ -77,10 +77,12 @@ async function knowledge(): Promise<Known> {
   };
 }
 
+/** @param more flags of every service. */
 export async function startSubjects(
   children: Children,
   folder: string,
   dataFolder: string,
+  more: readonly string[] = [],
 ): Promise<Subject[]> {
   const start = async (
     label: string,
@@ -90,7 +92,11 @@ export async function startSubjects(
     without: readonly string[] = [],
   ): Promise<Subject> => {
     const logPath = join(folder, `${label}.log`);
-    const process = await children.startService(name, { flags, logPath, environment: SMALL_HEAP });
+    const process = await children.startService(name, {
+      flags: [...flags, ...more],
+      logPath,
+      environment: SMALL_HEAP,
+    });
     const health = createHealthClient(process.address);
     return {
       label,

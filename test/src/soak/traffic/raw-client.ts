@@ -63,13 +63,16 @@ export class RawClient {
     return !this.#session.closed && !this.#session.destroyed;
   }
 
-  /** @param timeoutMs the call's deadline, which the service is told; past it the stream is reset. */
-  call(path: string, frame: Buffer, timeoutMs?: number): Promise<RawAnswer> {
+  /**
+   * @param timeoutMs the call's deadline; past it the stream is reset.
+   * @param toldMs what the service is told of it.
+   */
+  call(path: string, frame: Buffer, timeoutMs?: number, toldMs = timeoutMs): Promise<RawAnswer> {
     return new Promise((resolve) => {
       if (!this.isOpen) return resolve(notSent(frame));
       const stream = this.#open(
         path,
-        timeoutMs === undefined ? {} : { 'grpc-timeout': `${Math.ceil(timeoutMs)}m` },
+        toldMs === undefined ? {} : { 'grpc-timeout': `${Math.ceil(toldMs)}m` },
       );
       const chunks: Buffer[] = [];
       let [code, isAnswered, details]: [number | undefined, boolean, string] = [undefined, false, ''];
