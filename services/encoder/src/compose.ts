@@ -48,10 +48,11 @@ function loaderOf(
   { vocabulary, computeThreads, decodeThreads, device, precision }: EncoderConfig,
   onBatch: ReturnType<typeof observeBatches>,
 ): ModelHostOptions['load'] {
-  return ({ absolutePath, ...request }) =>
+  return ({ absolutePath, ...request }, signal) =>
     loadEncoderModel({
       ...request,
       path: absolutePath,
+      signal,
       vocabularyPath: vocabulary,
       createRuntime: () =>
         createOnnxRuntime({ device, ...(computeThreads === undefined ? {} : { threads: computeThreads }) }),

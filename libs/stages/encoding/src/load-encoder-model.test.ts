@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { readSafetensors } from '@online-cnclip/checkpoint';
-import { InvalidInputError, type NdArray, requireFloat32 } from '@online-cnclip/foundation';
+import { CancelledError, InvalidInputError, type NdArray, requireFloat32 } from '@online-cnclip/foundation';
 import { parseTextConfig, parseVisionConfig } from '@online-cnclip/network';
 import { createOnnxRuntime, type Runtime } from '@online-cnclip/runtime';
 import { type LoadEncoderModelOptions, loadEncoderModel } from './load-encoder-model.ts';
@@ -73,6 +73,23 @@ test('the golden checkpoint gives torch’s features, encodes image files, and f
   assert.equal(count.open, 2);
   await model.dispose();
   assert.equal(count.open, 0);
+});
+
+test('loading ends between two towers when it is cancelled, and frees what it made', async () => {
+  const { count, createRuntime } = countedRuntimes();
+  const controller = new AbortController();
+  let made = 0;
+  const loading = loadEncoderModel({
+    ...(await goldenOptions('checkpoint.pt')),
+    signal: controller.signal,
+    createRuntime: () => {
+      made += 1;
+      controller.abort();
+      return createRuntime();
+    },
+  });
+  await assert.rejects(loading, CancelledError);
+  assert.deepEqual([made, count.open], [1, 0]);
 });
 
 /** 2^-11 of a rounding, a few of which meet in a feature of unit length. */

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { loadParameters } from '@online-cnclip/checkpoint';
-import { float32, type NamedArrays, requireFloat32 } from '@online-cnclip/foundation';
+import { float32, type NamedArrays, requireFloat32, throwIfAborted } from '@online-cnclip/foundation';
 import {
   type ComputePrecision,
   imageEncoderProgram,
@@ -41,6 +41,8 @@ export interface LoadEncoderModelOptions extends TowerObservers {
    * Called once per tower, which owns what it gets: towers compute side by side, and a model that is being prepared
    * does not stand in the way of one that serves.
    */
+  /** Ends the loading between two of its steps. */
+  readonly signal?: AbortSignal | undefined;
   readonly createRuntime: () => Runtime;
   /** Worker threads that decode images; default: as many as there are cores, four at most. */
   readonly decodeThreads?: number | undefined;
@@ -59,12 +61,13 @@ const RESNET_PATCH_SIZE = 16;
  * Loads a checkpoint and prepares both towers.
  *
  * @throws InvalidInputError when a preset is unknown, the context length is out of range or the checkpoint does not fit
- *   the towers; what reading the checkpoint throws.
+ *   the towers; what reading the checkpoint throws; the signal's reason, between two steps of the loading.
  */
 export async function loadEncoderModel(options: LoadEncoderModelOptions): Promise<EncoderModel> {
   const config = options.config ?? resolveModelConfig(options.visionModel, options.textModel);
   checkContextLength(options.contextLength, config.text.maxPositions);
   const { parameters } = await loadParameters(options.path, parameterSpecs(config));
+  throwIfAborted(options.signal);
   const vocabularyPath = options.vocabularyPath ?? DEFAULT_VOCABULARY_PATH;
   const tokenizer = loadTokenizer(vocabularyPath);
   const { precision = 'fp32' } = options;
@@ -76,10 +79,11 @@ export async function loadEncoderModel(options: LoadEncoderModelOptions): Promis
   const fingerprint = await computeFingerprint({ parameters, constants });
   const weights = precision === 'fp16' ? withHalfWeights(parameters) : parameters;
   const products = precision === 'fp32' ? 'single' : 'half';
-  const [text, image] = await prepareTowers(options.createRuntime, [
-    textEncoderProgram(config, weights, products),
-    imageEncoderProgram(config, weights, products),
-  ]);
+  const [text, image] = await prepareTowers(
+    options.createRuntime,
+    [textEncoderProgram(config, weights, products), imageEncoderProgram(config, weights, products)],
+    options.signal,
+  );
   const { imageResolution } = config.vision;
   return new EncoderModel({
     description: describe(options, config, parameters, fingerprint),
@@ -130,10 +134,14 @@ function describe(
 async function prepareTowers<Programs extends readonly Program[]>(
   createRuntime: () => Runtime,
   programs: readonly [...Programs],
+  signal: AbortSignal | undefined,
 ): Promise<{ [Index in keyof Programs]: Executable }> {
   const prepared: Executable[] = [];
   try {
-    for (const program of programs) prepared.push(await prepareOn(createRuntime(), program));
+    for (const program of programs) {
+      throwIfAborted(signal);
+      prepared.push(await prepareOn(createRuntime(), program));
+    }
   } catch (error) {
     await Promise.all(prepared.map((executable) => executable.dispose()));
     throw error;

@@ -24,6 +24,9 @@ const MAX_RUNNING_MS = 30;
 
 const MAX_STOP_MS = 100;
 
+/** They stop between two steps, each of which computes for as long as the model is large. */
+const STEPWISE = new Set(['LoadModel']);
+
 /** Work that goes on for so long after its cancel does not stop at all. */
 const HANG_MS = 60_000;
 
@@ -71,6 +74,7 @@ interface Target {
 class Cancelling {
   readonly #context: SoakContext<CancelBounds>;
   readonly #stopMs: number[] = [];
+  readonly #stepMs: number[] = [];
   readonly #cases: Record<State, number> = { queued: 0, running: 0, streaming: 0, finished: 0 };
   readonly #methods = new Set<string>();
   readonly #slow = new Map<string, number>();
@@ -148,7 +152,8 @@ class Cancelling {
       }
       await sleep(POLL_MS);
     }
-    this.#stopMs.push(elapsedMs());
+    if (STEPWISE.has(method.name)) this.#stepMs.push(elapsedMs());
+    else this.#stopMs.push(elapsedMs());
     this.#slow.set(name, Math.max(this.#slow.get(name) ?? 0, elapsedMs()));
   }
 
@@ -166,6 +171,7 @@ class Cancelling {
       { name: 'p50 of the time until work stops', value: p50, unit: 'ms' },
       judged ? stop : { name, value, unit },
       { name: 'longest', value: max, unit: 'ms' },
+      { name: 'longest of LoadModel', value: latenciesOf(this.#stepMs).max, unit: 'ms' },
       exactly('calls that go on', this.#hanging, 0),
       exactly('calls, cost and items left in the end', left, 0),
       { name: 'calls whose deadline is past', value: late.sent, unit: '' },
