@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ClientDuplexStream, status } from '@grpc/grpc-js';
 import { createRankerClient } from '@online-cnclip/client';
+import { CreateIndexRequest } from '@online-cnclip/contracts/ranker/v1';
 import { Chance } from '../chance.ts';
 import { makeMessage } from '../fuzz/messages.ts';
 import { type Method, ourMethods } from '../fuzz/methods.ts';
@@ -236,7 +237,7 @@ async function makeIndex(targets: readonly Target[]): Promise<void> {
   const ranker = targets.find(({ subject }) => subject.label === 'ranker');
   if (!ranker) throw new Error('no ranker');
   const client = createRankerClient(ranker.subject.process.address);
-  await client.createIndex({ name: INDEX, dimension: TINY_DIMENSION });
+  await client.createIndex(CreateIndexRequest.fromPartial({ name: INDEX, dimension: TINY_DIMENSION }));
   client.close();
 }
 

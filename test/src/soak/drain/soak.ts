@@ -5,7 +5,7 @@ import { createRankerClient } from '@online-cnclip/client';
 import { toVector } from '@online-cnclip/contracts';
 import { ListFailuresRequest } from '@online-cnclip/contracts/crawler/v1';
 import { EncodeTextRequest } from '@online-cnclip/contracts/encoder/v1';
-import { SearchRequest } from '@online-cnclip/contracts/ranker/v1';
+import { CreateIndexRequest, SearchRequest, UpsertItemsRequest } from '@online-cnclip/contracts/ranker/v1';
 import { ListRunsRequest } from '@online-cnclip/contracts/trainer/v1';
 import { Chance } from '../chance.ts';
 import { makeData, type Subject, startSubjects } from '../fuzz/subjects.ts';
@@ -132,12 +132,12 @@ async function fillIndex(address: string): Promise<void> {
   try {
     const { indexes } = await client.listIndexes({});
     if (indexes.some(({ name }) => name === 'drained')) return;
-    await client.createIndex({ name: 'drained', dimension: TINY_DIMENSION });
+    await client.createIndex(CreateIndexRequest.fromPartial({ name: 'drained', dimension: TINY_DIMENSION }));
     const items = Array.from({ length: ITEMS }, (_, id) => ({
       id: BigInt(id),
       content: { $case: 'vector' as const, value: vector },
     }));
-    await client.upsertItems([{ index: 'drained', items }]);
+    await client.upsertItems([UpsertItemsRequest.fromPartial({ index: 'drained', items })]);
   } finally {
     client.close();
   }
