@@ -5,6 +5,7 @@ export * from './errors.ts';
 export * from './files.ts';
 export * from './folder-lock.ts';
 export * from './logging.ts';
+export * from './native-telemetry.ts';
 export * from './nd-array.ts';
 export * from './nearest.ts';
 export * from './storage-error.ts';

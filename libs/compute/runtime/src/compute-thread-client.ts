@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { UnavailableError } from '@online-cnclip/foundation';
+import { disableNativeTelemetry, UnavailableError } from '@online-cnclip/foundation';
 import type { ArrayMessage, Request, Response } from './protocol.ts';
 
 // A distributive Omit: the request without the number that the thread gives it.
@@ -12,7 +12,7 @@ interface Pending {
 
 /** The owner's end of one compute thread: numbered requests, each answered once. */
 export class ComputeThread {
-  readonly #worker = new Worker(new URL('./compute-thread.ts', import.meta.url));
+  readonly #worker = startWorker();
   readonly #pending = new Map<number, Pending>();
   #next = 0;
   #closed = false;
@@ -50,4 +50,9 @@ export class ComputeThread {
     this.#closed = true;
     await this.#worker.terminate();
   }
+}
+
+function startWorker(): Worker {
+  disableNativeTelemetry();
+  return new Worker(new URL('./compute-thread.ts', import.meta.url));
 }

@@ -1,3 +1,4 @@
+import { disableNativeTelemetry } from '@online-cnclip/foundation';
 import type { InferenceSession } from 'onnxruntime-node';
 import { codeProductsModel } from './code-products-model.ts';
 
@@ -53,6 +54,7 @@ export class CodeProducts {
 }
 
 async function openEngine(threads: number): Promise<Engine> {
+  disableNativeTelemetry();
   // A CommonJS module: its exports come as the default one.
   const onnx = (await import('onnxruntime-node')).default as Onnx;
   const session = await onnx.InferenceSession.create(codeProductsModel(), {
