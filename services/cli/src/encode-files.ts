@@ -56,6 +56,12 @@ export function jobsOf(options: EncodeOptions): Job[] {
   return jobs;
 }
 
+/** The images of a split in the data path; undefined without one. */
+export function imagesOfSplit(options: SplitOptions): string | undefined {
+  const folder = datasetFolder(options);
+  return folder === undefined ? undefined : join(splitPaths(folder, options.split).lmdb, IMAGES_FOLDER);
+}
+
 /** extract_features.py names both files after that of the texts. */
 function besideTexts(textData: string | undefined, suffix: string, option: string): string {
   if (textData?.endsWith(TEXTS_SUFFIX)) return textData.slice(0, -TEXTS_SUFFIX.length) + suffix;
@@ -133,13 +139,14 @@ function oneByOneWhenFull<Input>(encode: Encode<Input>): Encode<Input> {
   };
 }
 
-interface OpenImages {
+export interface OpenImages {
   readonly sources: AsyncIterable<FeatureSource<Uint8Array>> | Iterable<FeatureSource<Uint8Array>>;
   readonly total: number | undefined;
   close(): void;
 }
 
-function openImages(path: string, signal: AbortSignal): OpenImages {
+/** A .tsv of images or a split's LMDB folder. */
+export function openImages(path: string, signal: AbortSignal): OpenImages {
   if (path.endsWith('.tsv')) return { sources: imagesOfTsv(path, signal), total: undefined, close() {} };
   const folder = resolve(path);
   const dataset = openDataset(basename(folder) === IMAGES_FOLDER ? dirname(folder) : folder);

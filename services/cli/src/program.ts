@@ -38,6 +38,11 @@ const COMMANDS: readonly TopCommand[] = [
     summary: 'search an index of a running ranker',
     load: () => import('./commands/search.ts'),
   },
+  {
+    name: 'index',
+    summary: 'indexes, aliases and re-embedding of a running ranker',
+    load: () => import('./commands/indexes.ts'),
+  },
   { name: 'services', summary: 'look after running services', load: () => import('./commands/services.ts') },
   {
     name: 'crawler',

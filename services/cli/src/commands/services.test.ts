@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { status } from '@grpc/grpc-js';
 import { createRankerClient, createTrainerClient } from '@online-cnclip/client';
 import { CreateIndexRequest, UpsertItemsRequest } from '@online-cnclip/contracts/ranker/v1';
 import { RunOptions } from '@online-cnclip/contracts/trainer/v1';
@@ -113,6 +114,54 @@ test('search names what is wrong with index, file and query', async () => {
   assert.equal(noImage.code, 2);
   assert.match(noImage.stdout, /^猫\n +1 /);
   assert.equal((await cnclip(['search', ...ranker()])).code, 2);
+});
+
+test('a gallery is re-embedded into an index of its own, which then takes the place of the old one', async () => {
+  const images = join(dataPath, 'datasets/tiny/lmdb/valid');
+  const reembed = ['index', 'reembed', '--images', images, ...ranker(), '--encoder', addresses.encoder];
+  const client = createRankerClient(addresses.ranker);
+  try {
+    const modelFingerprint = 'an earlier model';
+    await client.createIndex({ name: 'old', dimension: 2, modelFingerprint });
+    // The first is an image of the split, which has 24; the others are not.
+    const ids = Array.from({ length: 25 }, (_, i) => (i === 0 ? 1000003n : BigInt(i)));
+    const items = ids.map((id) => ({
+      id,
+      content: { $case: 'vector' as const, value: { values: [1, Number(id)] } },
+      attributes: { shelf: { value: { $case: 'intValue' as const, value: id } } },
+    }));
+    await client.upsertItems([UpsertItemsRequest.fromPartial({ index: 'old', items, modelFingerprint })]);
+    assert.equal(await succeed(['index', 'alias', 'live', 'old', ...ranker()]), 'live -> old\n');
+
+    const fewer = await cnclip([...reembed, '--into', 'new']);
+    assert.equal(fewer.code, 1);
+    assert.match(fewer.stderr, /live was left as it is: 0 images .* new has 24 items where old has 25/);
+    assert.equal((await client.getIndex({ name: 'live' })).index?.name, 'old');
+    const { index } = await client.getIndex({ name: 'next' });
+    assert.deepEqual([index?.name, index?.items], ['new', 24n]);
+
+    // As if it had been interrupted: what is there is not embedded again.
+    await client.deleteItems({ index: 'next', ids: [1000003n, 1000020n] });
+    const swapped = await succeed([...reembed, '--into', 'new', '--allow-missing']);
+    assert.equal(swapped, 'live -> new (before: old)\n');
+    const { items: found } = await client.getItems({ index: 'live', ids: [1000003n, 1000020n, 7n] });
+    const { OK, NOT_FOUND } = status;
+    assert.deepEqual(
+      found.map(({ status, attributes }) => [status?.code, attributes]),
+      [
+        [OK, items[0]?.attributes],
+        [OK, {}],
+        [NOT_FOUND, {}],
+      ],
+    );
+    assert.match(await succeed([...reembed, '--into', 'new']), /^live -> new already/);
+    const list = await succeed(['index', 'list', ...ranker()]);
+    assert.match(list, /^new +24 x 128 {2}[0-9a-f]{12} {2}<- live$/m);
+    assert.match(list, /^old +25 x 2 {2}an earlier m$/m);
+    assert.equal(await succeed(['index', 'drop', 'old', ...ranker()]), 'index old dropped with 25 items\n');
+  } finally {
+    client.close();
+  }
 });
 
 test('run lists, watches and stops runs', async (context) => {
