@@ -27,7 +27,10 @@ const ranker = (method: string): string => `onlinecnclip.ranker.v1.RankerService
 const crawler = (method: string): string => `onlinecnclip.crawler.v1.CrawlerService/${method}`;
 
 const ENCODING = ['GetModel', 'Tokenize', 'EncodeText', 'EncodeImage', 'Encode'].map(encoder);
-const SEARCHING = ['GetIndex', 'ListIndexes', 'ListAliases', 'Search', 'Ensemble', 'Evaluate'].map(ranker);
+const SEARCHING = [
+  ...['GetIndex', 'ListIndexes', 'ListAliases', 'GetItems'],
+  ...['Search', 'Ensemble', 'Evaluate'],
+].map(ranker);
 
 /** Who may do what where no policy is configured: what the services need of one another, and the three kinds of callers. */
 export const DEFAULT_POLICY: PolicyDocument = {
