@@ -1,8 +1,15 @@
-import { createEncoderClient, createRankerClient, type RankerClient } from '@online-cnclip/client';
-import { errorOfItem } from '@online-cnclip/contracts';
-import type { Model } from '@online-cnclip/contracts/encoder/v1';
-import { type Index, Item, StoredItem, UpsertItemsRequest } from '@online-cnclip/contracts/ranker/v1';
 import {
+  createEncoderClient,
+  createRankerClient,
+  type EncoderClient,
+  type RankerClient,
+} from '@online-cnclip/client';
+import { errorOfItem } from '@online-cnclip/contracts';
+import { VectorFormat } from '@online-cnclip/contracts/common/v1';
+import type { Embedding, Model } from '@online-cnclip/contracts/encoder/v1';
+import type { Index, Item } from '@online-cnclip/contracts/ranker/v1';
+import {
+  AbortedError,
   AlreadyExistsError,
   FailedPreconditionError,
   NotFoundError,
@@ -42,32 +49,43 @@ interface Picture {
 /** Fills a new index with the encoder's model and lets the alias lead to it. */
 export async function reembed(options: ReembedOptions, context: CliContext): Promise<void> {
   const signal = context.stopSignal();
-  const { model } = await withClient(context, createEncoderClient, options.encoder, (encoder) =>
-    encoder.getModel({}, { signal }),
+  await withClient(context, createRankerClient, options.address, (ranker) =>
+    withClient(context, createEncoderClient, options.encoder, async (encoder) => {
+      const { model } = await encoder.getModel({}, { signal });
+      if (!model) throw new NotFoundError('the encoder has no model', { place: options.encoder });
+      await fillAndSwap({ ranker, encoder, model, options, context, signal });
+    }),
   );
-  if (!model) throw new NotFoundError('the encoder has no model', { place: options.encoder });
-  await withClient(context, createRankerClient, options.address, async (ranker) => {
-    const old = await indexOf(ranker, options.alias, signal);
-    if (old?.name === options.alias)
-      throw new AlreadyExistsError(
-        `${options.alias} is an index itself: an alias of that name cannot be set`,
-        {
-          place: '--alias',
-        },
-      );
-    const name = options.into ?? `${options.alias}-${model.fingerprint.slice(0, NAME_DIGITS)}`;
-    if (old?.name === name) {
-      context.print(`${options.alias} -> ${name} already, which is of the encoder's model`);
-      return;
-    }
-    await prepareIndex(ranker, name, model, signal);
-    await ranker.setAlias({ alias: options.next, index: name }, { signal });
-    const refused = await fill({ ranker, name, old, options, context, signal });
-    await requireWhole(ranker, name, old, refused, options);
-    await ranker.setAlias({ alias: options.alias, index: name }, { signal });
-    await ranker.dropAlias({ alias: options.next }, { signal });
-    context.print(`${options.alias} -> ${name}${old ? ` (before: ${old.name})` : ''}`);
-  });
+}
+
+interface Reembedding {
+  readonly ranker: RankerClient;
+  readonly encoder: EncoderClient;
+  readonly model: Model;
+  readonly options: ReembedOptions;
+  readonly context: CliContext;
+  readonly signal: AbortSignal;
+}
+
+async function fillAndSwap(reembedding: Reembedding): Promise<void> {
+  const { ranker, model, options, context, signal } = reembedding;
+  const old = await indexOf(ranker, options.alias, signal);
+  if (old?.name === options.alias)
+    throw new AlreadyExistsError(`${options.alias} is an index itself: an alias of that name cannot be set`, {
+      place: '--alias',
+    });
+  const name = options.into ?? `${options.alias}-${model.fingerprint.slice(0, NAME_DIGITS)}`;
+  if (old?.name === name) {
+    context.print(`${options.alias} -> ${name} already, which is of the encoder's model`);
+    return;
+  }
+  await prepareIndex(ranker, name, model, signal);
+  await ranker.setAlias({ alias: options.next, index: name }, { signal });
+  const refused = await fill({ ...reembedding, name, old });
+  await requireWhole(ranker, name, old, refused, options);
+  await ranker.setAlias({ alias: options.alias, index: name }, { signal });
+  await ranker.dropAlias({ alias: options.next }, { signal });
+  context.print(`${options.alias} -> ${name}${old ? ` (before: ${old.name})` : ''}`);
 }
 
 /** The index of a name or alias; undefined when there is none. */
@@ -98,13 +116,10 @@ async function prepareIndex(
   );
 }
 
-interface Filling {
-  readonly ranker: RankerClient;
+interface Filling extends Reembedding {
+  /** The new index. */
   readonly name: string;
   readonly old: Index | undefined;
-  readonly options: ReembedOptions;
-  readonly context: CliContext;
-  readonly signal: AbortSignal;
 }
 
 /** Embeds the images that the new index does not hold yet. @returns how many were refused. */
@@ -139,28 +154,55 @@ async function fill(filling: Filling): Promise<number> {
 }
 
 /** @returns how many were refused. */
-async function embedMissing(
-  { ranker, name, old, context, signal }: Filling,
-  batch: readonly Picture[],
-): Promise<number> {
+async function embedMissing(filling: Filling, batch: readonly Picture[]): Promise<number> {
+  const { ranker, name, model, context, signal } = filling;
   if (batch.length === 0) return 0;
-  const ids = batch.map(({ id }) => id);
-  const { items: held } = await ranker.getItems({ index: name, ids }, { signal });
+  const { items: held } = await ranker.getItems({ index: name, ids: batch.map(({ id }) => id) }, { signal });
   const missing = batch.filter((_, i) => errorOfItem(held[i]?.status) !== undefined);
   if (missing.length === 0) return 0;
-  const missingIds = missing.map(({ id }) => id);
-  const { items: known } = old
-    ? await ranker.getItems({ index: old.name, ids: missingIds }, { signal })
-    : { items: missingIds.map((id) => StoredItem.fromPartial({ id })) };
-  const items = missing.map(({ id, image }, i) => ({
-    ...Item.fromPartial({ id, content: { $case: 'image', value: image } }),
-    attributes: known[i]?.attributes ?? {},
-  }));
-  const { failures } = await ranker.upsertItems([{ ...UpsertItemsRequest.create({ index: name }), items }], {
-    signal,
-  });
+  const vectors = await embed(filling, missing);
+  const attributes = await attributesOf(filling, missing);
+  let refused = 0;
+  const items: Item[] = [];
+  for (const [i, { id }] of missing.entries()) {
+    const { status, vector } = vectors[i] ?? {};
+    if (vector)
+      items.push({ id, content: { $case: 'vector', value: vector }, attributes: attributes[i] ?? {} });
+    else {
+      refused++;
+      context.print(`item ${id}: ${status?.message}`);
+    }
+  }
+  const message = { index: name, items, modelFingerprint: model.fingerprint };
+  const { failures } = await ranker.upsertItems([message], { signal });
   for (const { id, status } of failures) context.print(`item ${id}: ${status?.message}`);
-  return failures.length;
+  return refused + failures.length;
+}
+
+async function embed(
+  { encoder, model, signal }: Filling,
+  pictures: readonly Picture[],
+): Promise<readonly Embedding[]> {
+  const request = {
+    images: pictures.map(({ image }) => image),
+    vectorFormat: VectorFormat.VECTOR_FORMAT_LITTLE_ENDIAN,
+  };
+  const { embeddings, modelFingerprint } = await encoder.encodeImage(request, { signal });
+  if (modelFingerprint === model.fingerprint) return embeddings;
+  throw new AbortedError(
+    `the encoder's model was swapped from ${model.fingerprint} to ${modelFingerprint}: the same command begins with that one`,
+  );
+}
+
+/** What the old index knows of the items. */
+async function attributesOf(
+  { ranker, old, signal }: Filling,
+  pictures: readonly Picture[],
+): Promise<readonly Item['attributes'][]> {
+  if (!old) return [];
+  const ids = pictures.map(({ id }) => id);
+  const { items } = await ranker.getItems({ index: old.name, ids }, { signal });
+  return items.map(({ attributes }) => attributes);
 }
 
 async function requireWhole(
