@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { certificateFlags } from './certificates.ts';
 import { GALLERIES_FOLDER } from './main-job/gallery-pictures.ts';
 import type { ReadyService, ServiceDefinition } from './processes/supervisor.ts';
 
@@ -11,7 +12,12 @@ const BEHIND = ['encoder', 'trainer', 'ranker', 'crawler'] as const;
 const DRAIN_TIMEOUT_MS = 2_000;
 
 /** The console, last in the list of services, because it is given the addresses of all others. */
-export function consoleDefinition(root: string, dataFolder: string, portBase: number): ServiceDefinition {
+export function consoleDefinition(
+  root: string,
+  dataFolder: string,
+  portBase: number,
+  certs?: string,
+): ServiceDefinition {
   return {
     name: NAME,
     entry: join(root, 'services', NAME, 'src/main.ts'),
@@ -19,6 +25,7 @@ export function consoleDefinition(root: string, dataFolder: string, portBase: nu
     argumentsFor: (address, before) => [
       ...['--listen-address', address, '--metrics-address', '127.0.0.1:0'],
       ...['--drain-timeout-ms', String(DRAIN_TIMEOUT_MS)],
+      ...certificateFlags(certs, NAME),
       ...['--pictures-folder', join(dataFolder, GALLERIES_FOLDER)],
       ...BEHIND.flatMap((name) => {
         const other = before.get(name);
@@ -29,5 +36,5 @@ export function consoleDefinition(root: string, dataFolder: string, portBase: nu
 }
 
 /** What to open, once everything is up. */
-export const formatConsole = (services: ReadonlyMap<string, ReadyService>): string =>
-  `open http://${services.get(NAME)?.address ?? ''} for search, training, sessions and crawls`;
+export const formatConsole = (services: ReadonlyMap<string, ReadyService>, certs?: string): string =>
+  `open ${certs === undefined ? 'http' : 'https'}://${services.get(NAME)?.address ?? ''} for search, training, sessions and crawls`;

@@ -2,7 +2,9 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openClientSecurity } from '@online-cnclip/client';
 import { ApplicationError, abortError, CancelledError, InvalidInputError } from '@online-cnclip/foundation';
+import { ownFiles } from './certificates.ts';
 import { consoleDefinition, formatConsole } from './console.ts';
 import { FOLDER_INDEX, HELD_OUT_INDEXES } from './galleries.ts';
 import { runMainJob } from './main-job/main-job.ts';
@@ -10,7 +12,14 @@ import { type LauncherOptions, parseLauncherOptions, USAGE } from './options.ts'
 import { type Supervisor, startServices } from './processes/supervisor.ts';
 import { createProgress } from './progress.ts';
 import { formatReport, writeReport } from './report.ts';
-import { addressOf, closeClients, connectServices, formatAddresses, serviceDefinitions } from './services.ts';
+import {
+  addressOf,
+  closeClients,
+  connectServices,
+  formatAddresses,
+  type ServiceClients,
+  serviceDefinitions,
+} from './services.ts';
 
 const EXIT = { ok: 0, failed: 1, badUsage: 2, interrupted: 130 } as const;
 const KEEP_ALIVE_MS = 60_000;
@@ -35,21 +44,24 @@ function abortOnSignals(): AbortSignal {
 }
 
 async function launch(options: LauncherOptions, signal: AbortSignal): Promise<number> {
+  const { certs } = options;
   const dataFolder = join(options.folder, 'data');
+  const { credentials } = await openClientSecurity(ownFiles(certs));
   progress.note('starting the services');
   const supervisor = await startServices(
     [
-      ...serviceDefinitions(root, dataFolder, options.portBase),
-      consoleDefinition(root, dataFolder, options.portBase),
+      ...serviceDefinitions(root, dataFolder, options.portBase, certs),
+      consoleDefinition(root, dataFolder, options.portBase, certs),
     ],
     { logFolder: join(options.folder, 'logs'), environment: process.env },
     signal,
   );
-  progress.note(formatConsole(supervisor.services));
+  progress.note(formatConsole(supervisor.services, certs));
   try {
-    await doMainJob(options, dataFolder, supervisor, AbortSignal.any([signal, supervisor.failure]));
-    if (!options.once)
-      await stayUp(supervisor, options.gallery ? FOLDER_INDEX : HELD_OUT_INDEXES.unseen, signal);
+    const clients = await connectServices(supervisor.services, { credentials });
+    const ended = AbortSignal.any([signal, supervisor.failure]);
+    await doMainJob(options, dataFolder, supervisor, clients, ended);
+    if (!options.once) await stayUp(supervisor, options, signal);
     return EXIT.ok;
   } finally {
     await supervisor.stop();
@@ -60,9 +72,9 @@ async function doMainJob(
   options: LauncherOptions,
   dataFolder: string,
   { services }: Supervisor,
+  clients: ServiceClients,
   signal: AbortSignal,
 ): Promise<void> {
-  const clients = await connectServices(services);
   try {
     const shop = addressOf(services, 'fixture-shop');
     const job = { ...options, dataFolder, shop, setupSeconds: setupSeconds() };
@@ -76,8 +88,14 @@ async function doMainJob(
 }
 
 /** Until a signal comes, which is a good end, or a service ends by itself, which is not. */
-async function stayUp({ services, failure }: Supervisor, index: string, signal: AbortSignal): Promise<void> {
-  progress.note(`${formatAddresses(services, index)}\n${formatConsole(services)}\nCtrl-C stops everything`);
+async function stayUp(
+  { services, failure }: Supervisor,
+  { gallery, certs }: LauncherOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const index = gallery === undefined ? HELD_OUT_INDEXES.unseen : FOLDER_INDEX;
+  const addresses = formatAddresses(services, index, certs);
+  progress.note(`${addresses}\n${formatConsole(services, certs)}\nCtrl-C stops everything`);
   const ended = AbortSignal.any([signal, failure]);
   // The timer keeps the process alive: nothing else may be pending.
   const timer = setInterval(() => undefined, KEEP_ALIVE_MS);

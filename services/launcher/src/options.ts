@@ -8,6 +8,8 @@ export interface LauncherOptions {
   readonly once: boolean;
   /** Folder of pictures to rank instead of the held-out ones, absolute. */
   readonly gallery: string | undefined;
+  /** Folder of `cnclip certs init`, absolute: the services ask one another for certificates. Undefined: plain text. */
+  readonly certs: string | undefined;
   /** Folder of everything the demo writes, absolute. */
   readonly folder: string;
   /** First of the services' ports; 0 takes any that are free. */
@@ -31,6 +33,7 @@ const count = (least: number) => z.coerce.number().int().min(least);
 const schema = z.object({
   once: z.boolean().default(false),
   gallery: z.string().min(1).optional(),
+  certs: z.string().min(1).optional(),
   folder: z.string().min(1).default('var/demo'),
   'port-base': count(0).max(HIGHEST_PORT_BASE).default(DEFAULT_PORT_BASE),
   'max-steps': count(1).default(DEFAULT_MAX_STEPS),
@@ -43,6 +46,7 @@ export const USAGE = `npm start -- [options]
   --once               end after the report instead of staying up
   --gallery DIR        rank the pictures of DIR (PNG or SVG, named by their emoji's code points: 1f600.png) with the
                        model trained last; trains first when there is none
+  --certs DIR          a folder of \`cnclip certs init\`: services, metrics and console speak TLS, as in production [plain text]
   --folder DIR         where everything is written [var/demo]
   --port-base PORT     first of the services' ports, 0 for any [${DEFAULT_PORT_BASE}]; a taken port is replaced by a free one
   --max-steps N        training steps [${DEFAULT_MAX_STEPS}]
@@ -70,10 +74,11 @@ export function parseLauncherOptions(
     const [issue] = parsed.error.issues;
     throw new InvalidInputError(issue?.message ?? 'is not valid', { place: `--${issue?.path.join('.')}` });
   }
-  const { once, gallery, folder } = parsed.data;
+  const { once, gallery, certs, folder } = parsed.data;
   return {
     once,
     gallery: gallery === undefined ? undefined : resolve(workingFolder, gallery),
+    certs: certs === undefined ? undefined : resolve(workingFolder, certs),
     folder: isAbsolute(folder) ? folder : join(root, folder),
     portBase: parsed.data['port-base'],
     maxSteps: parsed.data['max-steps'],
@@ -92,6 +97,7 @@ function readFlags(flags: readonly string[]): Record<string, unknown> {
         once: yes,
         help: yes,
         gallery: text,
+        certs: text,
         folder: text,
         'port-base': text,
         'max-steps': text,

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import {
+  type ClientOptions,
   type CrawlerClient,
   createCrawlerClient,
   createEncoderClient,
@@ -10,6 +11,7 @@ import {
   type TrainerClient,
 } from '@online-cnclip/client';
 import { UnavailableError } from '@online-cnclip/foundation';
+import { certificateFlags } from './certificates.ts';
 import type { ReadyService, ServiceDefinition } from './processes/supervisor.ts';
 
 export interface ServiceClients {
@@ -40,8 +42,14 @@ const CONNECT_TIMEOUT_MS = 10_000;
  *
  * @param root the project's folder.
  * @param dataFolder what the services call their data folder; paths in calls are relative to it.
+ * @param certs folder of their certificates; absent for plain text. The shop is a shop: it has none.
  */
-export function serviceDefinitions(root: string, dataFolder: string, portBase: number): ServiceDefinition[] {
+export function serviceDefinitions(
+  root: string,
+  dataFolder: string,
+  portBase: number,
+  certs?: string,
+): ServiceDefinition[] {
   const data = ['--data-folder', dataFolder];
   const own: Record<ServiceName, (addressOf: (name: ServiceName) => string) => readonly string[]> = {
     'fixture-shop': () => [],
@@ -64,19 +72,23 @@ export function serviceDefinitions(root: string, dataFolder: string, portBase: n
     argumentsFor: (address, before) => [
       ...['--listen-address', address, '--metrics-address', '127.0.0.1:0'],
       ...['--drain-timeout-ms', String(DRAIN_TIMEOUT_MS)],
+      ...(name === 'fixture-shop' ? [] : certificateFlags(certs, name)),
       ...own[name]((other) => before.get(other) ?? ''),
     ],
   }));
 }
 
 /** Clients of the running services. @throws UnavailableError when one cannot be reached. */
-export async function connectServices(services: ReadonlyMap<string, ReadyService>): Promise<ServiceClients> {
+export async function connectServices(
+  services: ReadonlyMap<string, ReadyService>,
+  options: Pick<ClientOptions, 'credentials'> = {},
+): Promise<ServiceClients> {
   const address = (name: ServiceName) => addressOf(services, name);
   const clients = {
-    encoder: createEncoderClient(address('encoder')),
-    trainer: createTrainerClient(address('trainer')),
-    ranker: createRankerClient(address('ranker')),
-    crawler: createCrawlerClient(address('crawler')),
+    encoder: createEncoderClient(address('encoder'), options),
+    trainer: createTrainerClient(address('trainer'), options),
+    ranker: createRankerClient(address('ranker'), options),
+    crawler: createCrawlerClient(address('crawler'), options),
   };
   await Promise.all(Object.values(clients).map((client) => client.waitUntilConnected(CONNECT_TIMEOUT_MS)));
   return clients;
@@ -94,10 +106,18 @@ export function closeClients(clients: ServiceClients): void {
 }
 
 /** Where each service listens, and three calls to try by hand. */
-export function formatAddresses(services: ReadonlyMap<string, ReadyService>, index: string): string {
+export function formatAddresses(
+  services: ReadonlyMap<string, ReadyService>,
+  index: string,
+  certs?: string,
+): string {
+  const [http, security] =
+    certs === undefined
+      ? ['http', '-plaintext']
+      : ['https', `-cacert ${certs}/ca.crt -cert ${certs}/operator/tls.crt -key ${certs}/operator/tls.key`];
   const addresses = [...services].map(
     ([name, { address, metrics }]) =>
-      `  ${name.padEnd(12)} ${address.padEnd(16)}${metrics === null ? '' : `  metrics http://${metrics}/metrics`}`,
+      `  ${name.padEnd(12)} ${address.padEnd(16)}${metrics === null ? '' : `  metrics ${http}://${metrics}/metrics`}`,
   );
   const at = (name: ServiceName): string => services.get(name)?.address ?? '';
   const search = JSON.stringify({ index, queries: [{ text: '红色的心' }], top_k: 3 });
@@ -105,8 +125,8 @@ export function formatAddresses(services: ReadonlyMap<string, ReadyService>, ind
     'services',
     ...addresses,
     'to try',
-    `  grpcurl -plaintext -d '{"texts":["一只猫"]}' ${at('encoder')} onlinecnclip.encoder.v1.EncoderService/Tokenize`,
-    `  grpcurl -plaintext -d '${search}' ${at('ranker')} onlinecnclip.ranker.v1.RankerService/Search`,
-    `  grpcurl -plaintext ${at('trainer')} onlinecnclip.trainer.v1.TrainerService/ListRuns`,
+    `  grpcurl ${security} -d '{"texts":["一只猫"]}' ${at('encoder')} onlinecnclip.encoder.v1.EncoderService/Tokenize`,
+    `  grpcurl ${security} -d '${search}' ${at('ranker')} onlinecnclip.ranker.v1.RankerService/Search`,
+    `  grpcurl ${security} ${at('trainer')} onlinecnclip.trainer.v1.TrainerService/ListRuns`,
   ].join('\n');
 }
