@@ -12,6 +12,7 @@ import {
   certificateProblem,
   HANDSHAKE_TIMEOUT_MS,
   handshakeProblem,
+  hasLeft,
   peerOf,
 } from './security/tls-listener.ts';
 import type { Telemetry } from './telemetry.ts';
@@ -88,7 +89,9 @@ function secureServer(serve: Serve, tls: Watched<TlsMaterial>, { policy, refusal
     const reason = certificateProblem(socket, tls.current.revoked);
     if (reason !== undefined) refuse(socket, reason);
   });
-  server.on('tlsClientError', (error, socket) => refuse(socket, handshakeProblem(error)));
+  server.on('tlsClientError', (error, socket) => {
+    if (!hasLeft(error)) refuse(socket, handshakeProblem(error));
+  });
   return server;
 }
 

@@ -46,7 +46,9 @@ export class TlsListener {
       socket.once('close', () => this.#sockets.delete(socket));
       injector.injectConnection(socket);
     });
-    this.#server.on('tlsClientError', (error, socket) => this.#refuse(socket, handshakeProblem(error)));
+    this.#server.on('tlsClientError', (error, socket) => {
+      if (!hasLeft(error)) this.#refuse(socket, handshakeProblem(error));
+    });
     this.#stopWatching = tls.onChange((material) => {
       this.#server.setSecureContext(material.options);
       this.#endRevoked(material.revoked);
@@ -129,6 +131,9 @@ export function certificateProblem(socket: TLSSocket, revoked: ReadonlySet<strin
     ? `client certificate: CERT_REVOKED, ${identity.serialNumber}`
     : undefined;
 }
+
+/** Whether the other side hung up of its own accord: a load balancer that looks whether the port is open, say. Nobody was refused. */
+export const hasLeft = (error: Error): boolean => 'code' in error && error.code === 'ECONNRESET';
 
 /** OpenSSL's code says more than its text, which holds addresses in memory. */
 export function handshakeProblem(error: Error): string {
