@@ -4,7 +4,7 @@ import {
   DatasetPhase,
 } from '@online-cnclip/contracts/trainer/v1';
 import type { DataFolder } from '@online-cnclip/foundation';
-import type { BuildRequest, BuildUpdate } from './dataset-builds.ts';
+import type { BuildRequest, BuildUpdate } from './builds/dataset-builds.ts';
 
 /** @throws InvalidInputError naming the field that leads out of the data folder. */
 export function buildRequestOf(message: BuildDatasetRequest, root: DataFolder): BuildRequest {

@@ -8,8 +8,8 @@ import {
 import { type Handlers, type Implementation, implement } from '@online-cnclip/service-kit';
 import { checkAdaptInputs, tryTrainingInputs } from '@online-cnclip/training';
 import { adaptationPlanOf } from './adaptation-message.ts';
+import { buildDatasetUpdates } from './builds/dataset-builds.ts';
 import { listCheckpoints } from './checkpoint-files.ts';
-import { buildDatasetUpdates } from './dataset-builds.ts';
 import { buildRequestOf, buildUpdateMessage } from './dataset-message.ts';
 import { runFolder, trainingOptionsOf } from './options-message.ts';
 import type { ReplicaPlace } from './replicas/place.ts';

@@ -1,12 +1,12 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { TlsFiles } from '@online-cnclip/client';
-import { errorOfStatus, STATUS_OF_KIND } from '@online-cnclip/contracts';
 import { UnavailableError } from '@online-cnclip/foundation';
 import type { RuntimeChoice } from '@online-cnclip/runtime';
 import type { TrainingOptions, TrainingResult } from '@online-cnclip/training';
 import type { LaunchAdaptation, TrainingHooks } from '../runs/runs.ts';
-import type { FailureReport, Order, ReplicaOrder, Report, TraceOrder } from './messages.ts';
+import { errorOfReport } from './failure-report.ts';
+import type { Order, ReplicaOrder, Report, TraceOrder } from './messages.ts';
 
 const ENTRY = fileURLToPath(new URL('./training-process.ts', import.meta.url));
 
@@ -114,7 +114,7 @@ function outcomeOf(child: ChildProcess, onEvent: (event: RunEvent) => void): Pro
   child.on('error', reject);
   child.on('exit', (code, signal) => {
     if (report?.kind === 'finished') resolve(report.result);
-    else if (report?.kind === 'failed') reject(errorOf(report.error));
+    else if (report?.kind === 'failed') reject(errorOfReport(report.error));
     else
       reject(
         new UnavailableError(
@@ -123,11 +123,4 @@ function outcomeOf(child: ChildProcess, onEvent: (event: RunEvent) => void): Pro
       );
   });
   return promise;
-}
-
-function errorOf({ errorKind, message, stack }: FailureReport): Error {
-  if (errorKind !== undefined) return errorOfStatus(STATUS_OF_KIND[errorKind], message);
-  const error = new Error(message);
-  if (stack !== undefined) error.stack = stack;
-  return error;
 }

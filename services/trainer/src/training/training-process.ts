@@ -9,7 +9,6 @@ import {
 } from '@online-cnclip/client';
 import { connectGroup } from '@online-cnclip/collectives';
 import { recallFromFeatures } from '@online-cnclip/evaluation';
-import { ApplicationError, messageOf, storageErrorOf } from '@online-cnclip/foundation';
 import { Rendezvous } from '@online-cnclip/replicas';
 import { openRuntime } from '@online-cnclip/runtime';
 import {
@@ -22,7 +21,8 @@ import {
   type TrainingResult,
   train,
 } from '@online-cnclip/training';
-import type { FailureReport, Order, ReplicaOrder, Report } from './messages.ts';
+import { failureReport } from './failure-report.ts';
+import type { Order, ReplicaOrder, Report } from './messages.ts';
 import { tinyTraining } from './tiny-training.ts';
 import { traced, tracedEvents } from './trace-run.ts';
 
@@ -45,7 +45,7 @@ async function obey(order: Exclude<Order, { kind: 'stop' }>): Promise<void> {
   try {
     await report({ kind: 'finished', result: await traced(order, () => execute(order)) });
   } catch (error) {
-    await report({ kind: 'failed', error: describe(error) });
+    await report({ kind: 'failed', error: failureReport(error) });
   }
   // Native threads may keep a process alive that has nothing left to do.
   process.exit(0);
@@ -92,13 +92,4 @@ function report(message: Report): Promise<void> {
   if (process.connected) process.send?.(message, undefined, undefined, () => resolve());
   else resolve();
   return promise;
-}
-
-function describe(error: unknown): FailureReport {
-  const known = error instanceof ApplicationError ? error : storageErrorOf(error);
-  return {
-    errorKind: known?.kind,
-    message: messageOf(known ?? error),
-    stack: error instanceof Error ? error.stack : undefined,
-  };
 }

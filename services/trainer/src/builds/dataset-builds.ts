@@ -1,14 +1,9 @@
-import { type BuildProgress, type BuiltSplit, buildDataset } from '@online-cnclip/dataset';
+import { buildInProcess } from './build-in-process.ts';
+import type { BuildReport, BuildRequest } from './build-messages.ts';
 
-export interface BuildRequest {
-  readonly dataDir: string;
-  readonly splits: readonly string[];
-  readonly lmdbDir: string | undefined;
-}
+export type { BuildRequest } from './build-messages.ts';
 
-export type BuildUpdate =
-  | { readonly kind: 'progress'; readonly progress: BuildProgress }
-  | { readonly kind: 'split'; readonly split: BuiltSplit };
+export type BuildUpdate = Extract<BuildReport, { kind: 'progress' | 'split' }>;
 
 /**
  * Builds a data set and tells of it. A reader that falls behind gets the latest progress only, and every split.
@@ -28,11 +23,9 @@ export async function* buildDatasetUpdates(
     pending.push(update);
     changed.resolve();
   };
-  const building = buildDataset({
-    ...request,
+  const building = buildInProcess(request, {
     signal: AbortSignal.any([signal, left.signal]),
-    onProgress: (progress) => push({ kind: 'progress', progress }),
-    onSplit: (split) => push({ kind: 'split', split }),
+    onReport: push,
   }).finally(() => {
     ended = true;
     changed.resolve();

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { openDataset } from '@online-cnclip/dataset';
-import { CancelledError, NotFoundError } from '@online-cnclip/foundation';
+import { AbortedError, CancelledError, NotFoundError } from '@online-cnclip/foundation';
 import { buildDatasetUpdates } from './dataset-builds.ts';
 
-const goldens = fileURLToPath(new URL('../../../test/goldens/dataset', import.meta.url));
+const goldens = fileURLToPath(new URL('../../../../test/goldens/dataset', import.meta.url));
 const PAIRS: unknown[] = JSON.parse(readFileSync(join(goldens, 'pairs.json'), 'utf8'));
 
 function newRequest() {
@@ -55,3 +55,31 @@ test('an error reaches the reader', async () => {
     NotFoundError,
   );
 });
+
+test('one build of a folder at a time', async () => {
+  const request = newRequest();
+  const never = new AbortController().signal;
+  const [first, second] = await Promise.allSettled(
+    [0, 1].map(() => Array.fromAsync(buildDatasetUpdates(request, never))),
+  );
+  assert.equal(first?.status, 'fulfilled');
+  assert.ok(second?.status === 'rejected' && second.reason instanceof AbortedError);
+});
+
+test('nothing of a build stays open in this process', async () => {
+  const open = () => readdirSync('/proc/self/fd').flatMap((fd) => linkOf(`/proc/self/fd/${fd}`));
+  const request = newRequest();
+  await Array.fromAsync(buildDatasetUpdates(request, new AbortController().signal));
+  assert.deepEqual(
+    open().filter((path) => path.startsWith(request.dataDir)),
+    [],
+  );
+});
+
+function linkOf(path: string): string[] {
+  try {
+    return [readlinkSync(path)];
+  } catch {
+    return [];
+  }
+}
