@@ -5,7 +5,7 @@ import { Client, credentials } from '@grpc/grpc-js';
 import { createHealthClient } from '@online-cnclip/client';
 import { missingGloo } from '@online-cnclip/collectives';
 import sharp from 'sharp';
-import type { Children, ServiceName, ServiceProcess } from '../children.ts';
+import { type Children, type ServiceName, type ServiceProcess, SMALL_HEAP } from '../children.ts';
 import { copyTinyDataset, TINY_DIMENSION, TINY_TOWERS, writeTinyCheckpoint } from '../tiny-data.ts';
 import type { Known } from './values.ts';
 
@@ -23,9 +23,6 @@ export interface Subject {
   /** Whether its own health check says that it serves. */
   readonly isServing: () => Promise<boolean>;
 }
-
-/** As in a small container: a heap with much room is only collected late, and what grows is not what is kept. */
-const SMALL_HEAP = { NODE_OPTIONS: '--max-old-space-size=256 --max-semi-space-size=8' };
 
 /** Data that requests can name, beside what they must not reach. */
 export async function makeData(folder: string): Promise<{ dataFolder: string; known: Known }> {
