@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { connectGroup } from '@online-cnclip/collectives';
 import { float32, type NdArray } from '@online-cnclip/foundation';
 import { initializeParameters, resolveModelConfig } from '@online-cnclip/network';
-import { createOnnxRuntime } from '@online-cnclip/runtime';
+import { createOnnxRuntime, createTfjsNodeRuntime } from '@online-cnclip/runtime';
 import { loadTokenizer } from '@online-cnclip/tokenizer';
 import { createTrainStep, type OptimizerKind, type TrainingPrecision } from '@online-cnclip/training';
 import { folderStore } from './folder-store.ts';
@@ -20,6 +20,8 @@ export interface ReplicaOptions {
   /** Default: LAMB. */
   readonly optimizer?: OptimizerKind;
   readonly precision?: TrainingPrecision;
+  /** Of TensorFlow's built package, to compute with it; default: onnxruntime. */
+  readonly tfjsNodeFolder?: string;
   readonly visionModel: string;
   readonly textModel: string;
 }
@@ -60,7 +62,10 @@ const config = resolveModelConfig(options.visionModel, options.textModel);
 const step = await createTrainStep({
   config,
   parameters: initializeParameters(config, 1),
-  runtime: createOnnxRuntime({ threads: options.threads, arena: false }),
+  runtime:
+    options.tfjsNodeFolder === undefined
+      ? createOnnxRuntime({ threads: options.threads, arena: false })
+      : await createTfjsNodeRuntime({ folder: options.tfjsNodeFolder, allowCpu: true }),
   batchSize: globalBatch / worldSize,
   ...(options.microBatchSize !== undefined && { microBatchSize: options.microBatchSize }),
   ...(options.precision && { precision: options.precision }),

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { skipWithoutGloo } from '@online-cnclip/collectives/testing';
 import { FailedPreconditionError, float32 } from '@online-cnclip/foundation';
 import { initializeParameters } from '@online-cnclip/network';
 import { createOnnxRuntime, createTfjsNodeRuntime, type Program } from '@online-cnclip/runtime';
@@ -11,6 +12,7 @@ import { CONTEXT_LENGTH, SMALL_VIT, testBatch } from '@online-cnclip/training/te
 import { memory, mul, sum, type Tensor } from '@tensorflow/tfjs-core';
 import { isMiss } from '../parity/case.ts';
 import { runParity } from '../parity/run-parity.ts';
+import { ReplicaProcesses } from '../replicas/replica-processes.ts';
 
 const GOLDENS = fileURLToPath(new URL('../../goldens', import.meta.url));
 /** Folders whose cases compute with the model. */
@@ -106,6 +108,37 @@ test('inputs that do not fit are refused by name', async () => {
   const executable = await runtime.prepare(square);
   await assert.rejects(executable.run({}), /square: input "x": is missing/);
   await assert.rejects(executable.run({ x: float32([1, 1], new Float32Array(1)) }), /\[1,1\] given/);
+});
+
+/** Of a loss, between TensorFlow's and onnxruntime's order of sums. */
+const LOSS_TOLERANCE = 1e-4;
+
+test('two processes on TensorFlow over Gloo train what one on onnxruntime trains', {
+  skip: skipWithoutGloo(),
+}, async () => {
+  const train = async (worldSize: number, tfjsNodeFolder?: string) => {
+    const group = await ReplicaProcesses.start({
+      visionModel: 'ViT-mini-8-48',
+      textModel: 'RoBERTa-mini-chinese',
+      globalBatch: 8,
+      threads: 1,
+      worldSize,
+      ...(tfjsNodeFolder !== undefined && { tfjsNodeFolder }),
+    });
+    try {
+      return await group.train(3);
+    } finally {
+      await group.end();
+    }
+  };
+  const [one] = await train(1);
+  const [first, second] = await train(2, folder);
+  assert.ok(one && first && second);
+  assert.equal(second.digest, first.digest, 'the same parameters, to the bit');
+  one.losses.forEach((loss, step) => {
+    const error = Math.abs((first.losses[step] as number) - loss) / loss;
+    assert.ok(error <= LOSS_TOLERANCE, `the loss of step ${step} is off by ${error}`);
+  });
 });
 
 test('two hundred steps leave nothing behind, and their state can be read', async () => {
