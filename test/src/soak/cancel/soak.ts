@@ -33,6 +33,8 @@ const HANG_MS = 60_000;
 
 const POLL_MS = 5;
 
+const SHOWN_SLOWEST = 8;
+
 /** Enough large calls that the next one waits. */
 const QUEUE_CALLS = 3;
 
@@ -160,8 +162,8 @@ class Cancelling {
 
   #figures(late: LateCalls, left: number, ended: number): Figure[] {
     const { count, p50, p99, max } = latenciesOf(this.#stopMs);
-    const [slowest] = [...this.#slow].sort((a, b) => b[1] - a[1]);
-    if (slowest) this.#context.tell(`slowest: ${slowest[0]}, ${slowest[1].toFixed(0)} ms`);
+    const slowest = [...this.#slow].sort((a, b) => b[1] - a[1]).slice(0, SHOWN_SLOWEST);
+    for (const [place, ms] of slowest) this.#context.tell(`slow: ${place}, ${ms.toFixed(0)} ms`);
     const judged = this.#context.bounds.rounds >= MIN_JUDGED_ROUNDS;
     const stop = atMost('p99 of the time until work stops', p99, MAX_STOP_MS, 'ms');
     const { name, value, unit } = stop;
@@ -268,8 +270,8 @@ async function sendLate({ subject, metrics }: Target, count: number): Promise<La
 /** What a service still has in work when everything was cancelled; batches that had begun end first. */
 async function workLeft({ metrics }: Target): Promise<number> {
   let left = Number.NaN;
-  for (let look = 0; left !== 0 && look < 1_000; look++) {
-    if (look > 0) await sleep(POLL_MS);
+  for (const until = Date.now() + HANG_MS; left !== 0 && Date.now() < until; ) {
+    await sleep(POLL_MS);
     left = sum(await Promise.all(IN_WORK.map((name) => metrics.sum(name))));
   }
   return left;
