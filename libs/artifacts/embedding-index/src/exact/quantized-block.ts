@@ -41,22 +41,27 @@ export function quantize(
   }: { firstRow: number; count: number; stride: number; dimension: number },
 ): QuantizedBlock {
   const scales = scalesOf(rows, count, stride, dimension);
+  const inverses = Float64Array.from(scales, (scale) => (scale === 0 ? 0 : 1 / scale));
   const codes = new Uint8Array(count * dimension);
   let maxError = 0;
   let maxCodeLength = 0;
   for (let row = 0; row < count; row++) {
+    const from = row * stride;
+    const to = row * dimension;
     let error = 0;
     let length = 0;
     for (let d = 0; d < dimension; d++) {
-      const value = rows[row * stride + d] as number;
-      const scale = scales[d] as number;
-      const code = scale === 0 ? 0 : Math.max(-MAX_CODE, Math.min(MAX_CODE, Math.round(value / scale)));
-      codes[row * dimension + d] = code + CODE_ZERO;
-      error += (value - scale * code) ** 2;
-      length += code * code;
+      const value = rows[from + d] as number;
+      // Rounds, since what is cut off is positive; within 1 to 255, since no value is beyond its scale's.
+      const code = (value * (inverses[d] as number) + CODE_ZERO + 0.5) | 0;
+      codes[to + d] = code;
+      const centred = code - CODE_ZERO;
+      const left = value - (scales[d] as number) * centred;
+      error += left * left;
+      length += centred * centred;
     }
-    maxError = Math.max(maxError, error);
-    maxCodeLength = Math.max(maxCodeLength, length);
+    if (error > maxError) maxError = error;
+    if (length > maxCodeLength) maxCodeLength = length;
   }
   return {
     firstRow,
@@ -71,11 +76,14 @@ export function quantize(
 /** The largest number of each place goes to the largest code; a place that is zero throughout has scale zero. */
 function scalesOf(rows: Float32Array, count: number, stride: number, dimension: number): Float32Array {
   const scales = new Float32Array(dimension);
-  for (let row = 0; row < count; row++)
+  for (let row = 0; row < count; row++) {
+    const from = row * stride;
     for (let d = 0; d < dimension; d++) {
-      const value = Math.abs(rows[row * stride + d] as number);
-      if (value > (scales[d] as number)) scales[d] = value;
+      const value = rows[from + d] as number;
+      const size = value < 0 ? -value : value;
+      if (size > (scales[d] as number)) scales[d] = size;
     }
+  }
   for (let d = 0; d < dimension; d++) scales[d] = (scales[d] as number) / MAX_CODE;
   return scales;
 }
