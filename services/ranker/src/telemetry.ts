@@ -11,6 +11,10 @@ export function observeCatalog(telemetry: Telemetry, catalog: IndexCatalog): voi
       return counts.reduce((sum, count) => sum + count, 0);
     }),
   );
+  telemetry.gauges(RANKER_TELEMETRY.info, async () => {
+    const indexes = await catalog.list().catch(() => []);
+    return indexes.map(({ name: index, fingerprint = '' }) => ({ labels: { index, fingerprint }, value: 1 }));
+  });
 }
 
 /** @returns what is to be told of each commit. */

@@ -14,7 +14,7 @@ const NOT_OF_SERVICES =
   /\.test\.ts$|\/testing(\/|\.ts$)|-for-tests\.ts$|services\/(fixture-shop|launcher|cli)\//;
 /** Lines of a run's own log in its folder, as the research code writes them. */
 const OF_RUNS = /^libs\/stages\/training\//;
-const CALL = /\b(?:logger|#logger)\??\.(info|warn|error|fatal)\(/g;
+const CALL = /\b(?:logger|#logger|#audit)\??\.(info|warn|error|fatal)\(/g;
 /** The last argument of the call, where it is text. */
 const TEXT = /(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|`((?:[^`\\]|\\.)*)`),?\s*$/;
 

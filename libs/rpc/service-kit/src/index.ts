@@ -17,7 +17,7 @@ export * from './main.ts';
 export * from './metric-catalogue.ts';
 export * from './metrics-server.ts';
 export * from './process.ts';
-export { PROFILE_MS, profileOnSignal } from './profile.ts';
+export { DEFAULT_PROFILE_FOLDER, PROFILE_MS, profileOnSignal } from './profile.ts';
 export { isLoopback, requireLoopback } from './security/plaintext.ts';
 export {
   openProcessSecurity,
@@ -35,5 +35,6 @@ export {
   traceFields,
   traceOfCall,
   traceparent,
+  untraced,
 } from './tracing/spans.ts';
 export * from './tracing/start-tracing.ts';

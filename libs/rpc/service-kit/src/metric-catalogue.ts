@@ -254,6 +254,11 @@ export const RANKER_TELEMETRY = {
     name: 'onlinecnclip_ranker_items',
     help: 'Items of all indexes',
   },
+  info: {
+    name: 'onlinecnclip_ranker_index_info',
+    help: 'Each index with the fingerprint of its vectors, empty where that is not known; always 1',
+    labels: ['index', 'fingerprint'],
+  },
   commits: {
     name: 'onlinecnclip_ranker_commit_seconds',
     help: 'Time that it took to make the changes that came together durable',

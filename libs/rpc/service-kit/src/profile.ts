@@ -1,11 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import { Session } from 'node:inspector/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger, messageOf, writeFileAtomically } from '@online-cnclip/foundation';
 
 /** Long enough to see a load, short enough that nobody forgets it: profiling slows the process down. */
 export const PROFILE_MS = 10_000;
+
+/** Where profiles go unless it is configured otherwise. */
+export const DEFAULT_PROFILE_FOLDER = join(tmpdir(), 'online-cnclip-profiles');
 
 export interface ProfileOptions {
   /** `encoder`: the file's name begins with it. */

@@ -1,10 +1,9 @@
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { DEFAULT_MAX_MESSAGE_BYTES } from '@online-cnclip/contracts';
 import { type ConfigOf, LOG_LEVELS, messageOf, type Setting, setting } from '@online-cnclip/foundation';
 import { tlsSettings } from '@online-cnclip/security';
 import { z } from 'zod';
 import { parseAddress } from './address.ts';
+import { DEFAULT_PROFILE_FOLDER } from './profile.ts';
 import { DEFAULT_DRAIN_TIMEOUT_MS } from './service.ts';
 
 /** The value of `metricsAddress` for no metrics server, and of `healthAddress` for no health server of its own. */
@@ -86,7 +85,7 @@ export function processSettings(
       z
         .string()
         .min(1)
-        .default(join(tmpdir(), 'online-cnclip-profiles'))
+        .default(DEFAULT_PROFILE_FOLDER)
         .describe('folder of the CPU profiles that SIGUSR2 asks for'),
     ),
     ...tracingSettings,

@@ -1,6 +1,12 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { MetricSpec } from './metric-catalogue.ts';
 
+/** One series of a gauge at a scrape. */
+interface Reading<L extends string> {
+  readonly labels: Readonly<Record<L, string>>;
+  readonly value: number;
+}
+
 /** The metrics of one service, in a registry of its own so that several services fit into one process (tests). */
 export class Telemetry {
   readonly registry = new Registry();
@@ -30,13 +36,14 @@ export class Telemetry {
   /** A gauge with labels. @param read asked at each scrape for all that it is to tell. */
   gauges<L extends string>(
     spec: MetricSpec<L>,
-    read: () => readonly { readonly labels: Readonly<Record<L, string>>; readonly value: number }[],
+    read: () => Promise<readonly Reading<L>[]> | readonly Reading<L>[],
   ): void {
     const gauge: Gauge<L> = new Gauge({
       ...this.#options(spec),
-      collect: () => {
+      collect: async () => {
+        const readings = await read();
         gauge.reset();
-        for (const { labels, value } of read()) gauge.set(labels, value);
+        for (const { labels, value } of readings) gauge.set(labels, value);
       },
     });
   }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TrainerClient } from '@online-cnclip/client';
 import { ListRunsRequest, type WatchRunResponse } from '@online-cnclip/contracts/trainer/v1';
 import { type Logger, messageOf } from '@online-cnclip/foundation';
+import { untraced } from '@online-cnclip/service-kit';
 import {
   checkpointView,
   gateView,
@@ -44,7 +45,7 @@ export class RunFeeds {
   /** Notices runs until the signal aborts. */
   async poll(): Promise<void> {
     while (!this.#signal.aborted) {
-      await this.list().catch((error: unknown) =>
+      await untraced(() => this.list()).catch((error: unknown) =>
         this.#logger.debug({ err: error }, 'the trainer cannot be asked for its runs'),
       );
       await sleep(POLL_INTERVAL_MS, undefined, { signal: this.#signal }).catch(() => undefined);

@@ -9,8 +9,10 @@ import {
 } from '@online-cnclip/client';
 import { connectGroup } from '@online-cnclip/collectives';
 import { recallFromFeatures } from '@online-cnclip/evaluation';
+import { createLogger } from '@online-cnclip/foundation';
 import { Rendezvous } from '@online-cnclip/replicas';
 import { openRuntime } from '@online-cnclip/runtime';
+import { DEFAULT_PROFILE_FOLDER, profileOnSignal } from '@online-cnclip/service-kit';
 import {
   type AdaptEvent,
   type AdaptResult,
@@ -34,6 +36,13 @@ process.on('message', (order: Order) => {
 });
 // Ctrl-C in a terminal reaches every process: the service says what to do. Without the service: save and end.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort());
+// Where the service's own profiles go by default.
+profileOnSignal({
+  name: 'training',
+  folder: DEFAULT_PROFILE_FOLDER,
+  logger: createLogger('training', 'info'),
+  signal: stop.signal,
+});
 let isFollower = false;
 process.on('disconnect', () => {
   // A lost trainer is one replica less for the others to wait for: not the end of their run.

@@ -11,6 +11,7 @@ import {
   SpanKind,
   SpanStatusCode,
   type TextMapGetter,
+  TraceFlags,
   trace,
 } from '@opentelemetry/api';
 import { ATTRIBUTE, TRACER_NAME } from './attributes.ts';
@@ -123,6 +124,14 @@ export async function inSpan<T>(
   }
 }
 
+/** A parent whose children nobody keeps, here or in the services that they call. */
+const NOT_KEPT = { traceId: 'f'.repeat(32), spanId: 'f'.repeat(16), traceFlags: TraceFlags.NONE };
+
+/** Runs work that no trace is to show: what a process does again and again by itself would bury what somebody asked for. */
+export function untraced<T>(work: () => T): T {
+  return isOn ? context.with(trace.setSpanContext(context.active(), NOT_KEPT), work) : work();
+}
+
 /** The active span as the traceparent of W3C, for another process; undefined where nothing is traced. */
 export function traceparent(): string | undefined {
   if (!isOn) return undefined;
@@ -147,5 +156,7 @@ export const traceOfCall: TraceOfCall = () => {
 /** What a log line holds of the span that it was written in. */
 export function traceFields(): { trace_id?: string; span_id?: string } {
   const span = trace.getActiveSpan()?.spanContext();
-  return span && isSpanContextValid(span) ? { trace_id: span.traceId, span_id: span.spanId } : {};
+  return span && isSpanContextValid(span) && span.traceId !== NOT_KEPT.traceId
+    ? { trace_id: span.traceId, span_id: span.spanId }
+    : {};
 }
