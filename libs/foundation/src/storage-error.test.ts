@@ -15,6 +15,10 @@ test('what a full disk says is a resource exhausted, what a read-only one says a
   assert.ok(full instanceof ResourceExhaustedError);
   assert.equal(full.message, 'the disk takes no more: ENOSPC of write');
   assert.ok(storageErrorOf(error('EROFS', '/data')) instanceof FailedPreconditionError);
+  const numbered = Object.assign(new Error('No space left on device'), { code: 28 });
+  assert.ok(storageErrorOf(numbered) instanceof ResourceExhaustedError);
+  const notFound = Object.assign(new Error('5 NOT_FOUND: there is no run'), { code: 5 });
+  assert.equal(storageErrorOf(notFound), undefined);
   // Of a socket, of a defect, of nothing.
   assert.equal(storageErrorOf(error('EACCES')), undefined);
   assert.equal(storageErrorOf(new TypeError('x')), undefined);
