@@ -25,8 +25,8 @@ const MAX_RUNNING_MS = 30;
 
 const MAX_STOP_MS = 100;
 
-/** They stop between two steps, each of which computes for as long as the model is large. */
-const STEPWISE = new Set(['LoadModel']);
+/** They stop between two steps: one computes for as long as the model is large, the other waits for the disk. */
+const STEPWISE = new Set(['LoadModel', 'BuildDataset']);
 
 /** Work that goes on for so long after its cancel does not stop at all. */
 const HANG_MS = 60_000;
@@ -174,7 +174,7 @@ class Cancelling {
       { name: 'p50 of the time until work stops', value: p50, unit: 'ms' },
       judged ? stop : { name, value, unit },
       { name: 'longest', value: max, unit: 'ms' },
-      { name: 'longest of LoadModel', value: latenciesOf(this.#stepMs).max, unit: 'ms' },
+      { name: 'longest of LoadModel and BuildDataset', value: latenciesOf(this.#stepMs).max, unit: 'ms' },
       exactly('calls that go on', this.#hanging, 0),
       exactly('calls, cost and items left in the end', left, 0),
       { name: 'calls whose deadline is past', value: late.sent, unit: '' },
