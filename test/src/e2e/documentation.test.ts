@@ -72,7 +72,10 @@ test('the cnclip commands that the documentation names have a help text', async 
   const cnclip = join(root, 'node_modules/.bin/cnclip');
   for (const words of named) {
     const { stdout } = await run(cnclip, [...words.split(' '), '--help']);
-    assert.match(stdout, new RegExp(`cnclip ${words}`), words);
+    // The last word may be what is asked for: a folder, say.
+    const [, usage = ''] = /Usage: cnclip ([a-z -]+?) (?:\[|<)/.exec(stdout) ?? [];
+    const isArgument = words.startsWith(`${usage} `) && /Usage: .*</.test(stdout);
+    assert.ok(usage === words || isArgument, `${words}: ${usage}`);
   }
 });
 
