@@ -41,7 +41,13 @@ test('the process says where it listens, and ends when its parent is gone', asyn
 
 test('it listens on loopback alone, and says which setting is wrong', async () => {
   for (const [flags, message, status] of [
-    [['--listen-address', '0.0.0.0:0'], /0\.0\.0\.0:0: the fixture shop listens on loopback only/, 1],
+    [['--listen-address', '0.0.0.0:0'], /0\.0\.0\.0:0/, 2],
+    // What other services may be allowed, it may not.
+    [
+      ['--listen-address', '0.0.0.0:0', '--allow-plaintext', 'true'],
+      /0\.0\.0\.0:0: the fixture shop listens on loopback only/,
+      1,
+    ],
     [['--latency-ms', 'long'], /--latency-ms: "long" is not valid/, 2],
   ] as const) {
     const child = start(...flags);
