@@ -49,7 +49,7 @@ export async function decodeImage(
   const decodeBytes = width * height * DECODE_COST[header.decoding];
   if (decodeBytes > MAX_DECODE_BYTES)
     throw new InvalidInputError(
-      `is ${width} x ${height} pixels: a ${header.format.toUpperCase()} of this kind may have ${MAX_DECODE_BYTES / DECODE_COST[header.decoding]}`,
+      `is ${width} x ${height} pixels: a ${header.format.toUpperCase()} of this kind may have ${Math.floor(MAX_DECODE_BYTES / DECODE_COST[header.decoding])}`,
       { place: 'image' },
     );
   const image = sharp(file, { limitInputPixels: maxPixels, failOn: 'truncated', ignoreIcc: true }).timeout({

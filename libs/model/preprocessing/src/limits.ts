@@ -16,8 +16,11 @@ export const MAX_IMAGE_BYTES = 32 * 1024 * 1024;
  */
 export const DECODE_COST = { rows: 4, whole: 10 } as const;
 
-/** Memory that decoding one image may take, whatever its file claims: several are decoded at once. */
-export const MAX_DECODE_BYTES = 256 * 1024 * 1024;
+/**
+ * Memory that decoding one image may take, whatever its file claims: several are decoded at once. 50 million pixels of a plain
+ * JPEG, 20 million of the kinds that are held whole.
+ */
+export const MAX_DECODE_BYTES = 192 * 1024 * 1024;
 
 /** Of a plain JPEG or PNG, the cheapest kinds; other kinds take more memory for a pixel, so fewer of them are decoded. */
 export const MAX_IMAGE_PIXELS = MAX_DECODE_BYTES / DECODE_COST.rows;

@@ -44,9 +44,9 @@ export async function makeSeeds(folder: string): Promise<void> {
 /** As large as they may be, or nearly: what decoding takes must stay within its bounds. */
 async function writeLargeImages(folder: string): Promise<void> {
   const create = { channels: 3, background: '#a03060' } as const;
-  const plain = sharp({ create: { width: 8_000, height: 8_000, ...create } });
+  const plain = sharp({ create: { width: 7_000, height: 7_000, ...create } });
   writeFileSync(join(folder, 'large.png'), await plain.png().toBuffer());
-  const heavy = sharp({ create: { width: 5_100, height: 5_100, ...create } });
+  const heavy = sharp({ create: { width: 4_480, height: 4_480, ...create } });
   writeFileSync(join(folder, 'large.webp'), await heavy.clone().webp().toBuffer());
   writeFileSync(join(folder, 'large.jpg'), await heavy.clone().jpeg({ progressive: true }).toBuffer());
 }
