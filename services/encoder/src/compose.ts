@@ -44,6 +44,12 @@ export async function composeEncoder(context: CompositionContext<EncoderConfig>)
   };
 }
 
+/**
+ * Computing takes every core there is. The thread that takes calls in, and refuses those that are too many, needs little of one,
+ * but at once.
+ */
+const COMPUTE_NICENESS = 10;
+
 function loaderOf(
   { vocabulary, computeThreads, decodeThreads, device, precision }: EncoderConfig,
   onBatch: ReturnType<typeof observeBatches>,
@@ -55,7 +61,11 @@ function loaderOf(
       signal,
       vocabularyPath: vocabulary,
       createRuntime: () =>
-        createOnnxRuntime({ device, ...(computeThreads === undefined ? {} : { threads: computeThreads }) }),
+        createOnnxRuntime({
+          device,
+          niceness: COMPUTE_NICENESS,
+          ...(computeThreads === undefined ? {} : { threads: computeThreads }),
+        }),
       precision,
       decodeThreads,
       onBatch,

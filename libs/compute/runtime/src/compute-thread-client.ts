@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import { disableNativeTelemetry, UnavailableError } from '@online-cnclip/foundation';
-import type { ArrayMessage, Request, Response } from './protocol.ts';
+import type { ArrayMessage, Request, Response, ThreadData } from './protocol.ts';
 
 // A distributive Omit: the request without the number that the thread gives it.
 type Unnumbered<T> = T extends unknown ? Omit<T, 'id'> : never;
@@ -12,12 +12,13 @@ interface Pending {
 
 /** The owner's end of one compute thread: numbered requests, each answered once. */
 export class ComputeThread {
-  readonly #worker = startWorker();
+  readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
   #next = 0;
   #closed = false;
 
-  constructor() {
+  constructor(data: ThreadData) {
+    this.#worker = startWorker(data);
     this.#worker.unref();
     this.#worker.on('message', ({ id, outputs, error }: Response) => {
       const pending = this.#pending.get(id);
@@ -52,7 +53,7 @@ export class ComputeThread {
   }
 }
 
-function startWorker(): Worker {
+function startWorker(workerData: ThreadData): Worker {
   disableNativeTelemetry();
-  return new Worker(new URL('./compute-thread.ts', import.meta.url));
+  return new Worker(new URL('./compute-thread.ts', import.meta.url), { workerData });
 }

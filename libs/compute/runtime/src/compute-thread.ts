@@ -1,11 +1,17 @@
 // The thread that owns onnxruntime's sessions: onnxruntime-node runs a graph on the thread that calls it, which
 // must therefore not be the one that answers calls.
-import { parentPort } from 'node:worker_threads';
+import { getPriority, setPriority } from 'node:os';
+import { parentPort, workerData } from 'node:worker_threads';
 import ort from 'onnxruntime-node';
-import type { ArrayMessage, Request, Response } from './protocol.ts';
+import type { ArrayMessage, Request, Response, ThreadData } from './protocol.ts';
 
 const port = parentPort;
 if (!port) throw new Error('compute-thread.ts runs as a worker thread only');
+/** nice(2). */
+const MOST_NICE = 19;
+const { niceness } = workerData as ThreadData;
+// On Linux it is this thread's alone, and that of the threads which onnxruntime will make from here.
+if (niceness !== 0) setPriority(Math.min(getPriority() + niceness, MOST_NICE));
 const sessions = new Map<number, ort.InferenceSession>();
 /** Outputs of earlier stages of the runs in hand, by scope: they never leave this thread. */
 const scopes = new Map<number, Map<string, ort.Tensor>>();

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { after, test } from 'node:test';
 import { float32, InvalidInputError, int32, type NdArray, UnsupportedError } from '@online-cnclip/foundation';
 import { add, matMul, mul, relu, softmax, sum, type Tensor, type Tensor2D } from '@tensorflow/tfjs-core';
@@ -31,6 +33,30 @@ test('a program with a symbolic size serves every size, with its constants bound
   await executable.dispose();
   await assert.rejects(executable.run({ x: float32([1, 2], new Float32Array(2)) }), /disposed/);
 });
+
+test('its threads step back behind the others, and nobody else does', {
+  skip: process.platform !== 'linux',
+}, async () => {
+  const usual = getPriority();
+  const polite = createOnnxRuntime({ threads: 2, niceness: 7 });
+  const program: Program = {
+    name: 'sum',
+    inputs: [{ name: 'a', dtype: 'float32', shape: [2] }],
+    build: ({ a }) => ({ sum: sum(a as Tensor) }),
+  };
+  await (await polite.prepare(program)).run({ a: float32([2], Float32Array.of(1, 2)) });
+  assert.equal(niceness(process.pid), usual);
+  // The thread itself, and the second one that onnxruntime computes with.
+  const stepBack = readdirSync('/proc/self/task').filter((id) => niceness(Number(id)) === usual + 7);
+  assert.equal(stepBack.length, 2);
+  await polite.dispose();
+});
+
+/** Of a thread of this process: proc_pid_stat(5), field 19. */
+function niceness(thread: number): number {
+  const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]);
+}
 
 test('an output given in shared memory is written in place, even over an input', async () => {
   const program: Program = {

@@ -20,6 +20,11 @@ export interface OnnxRuntimeOptions {
   readonly arena?: boolean;
   /** What it computes on (default: the CPU). `cuda` is a GPU of NVIDIA's, where the installed onnxruntime has that provider. */
   readonly device?: 'cpu' | 'cuda';
+  /**
+   * How far its threads step back behind the process's other ones (default 0; added to its own, as `nice` does): those of a server
+   * that answers calls beside computing should not wait for a core.
+   */
+  readonly niceness?: number;
   /** Writes onnxruntime's profile of every program to `<prefix>_*.json` (for the benchmark). */
   readonly profilePrefix?: string;
 }
@@ -30,7 +35,7 @@ export interface OnnxRuntimeOptions {
  * Preparing the first program throws an UnsupportedError when the installed onnxruntime cannot compute on the device.
  */
 export function createOnnxRuntime(options: OnnxRuntimeOptions = {}): Runtime {
-  const thread = new ComputeThread();
+  const thread = new ComputeThread({ niceness: options.niceness ?? 0 });
   const threads = options.threads ?? availableParallelism();
   const { arena = true, device = 'cpu' } = options;
   let sessions = 0;

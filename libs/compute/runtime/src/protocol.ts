@@ -9,6 +9,11 @@ export interface ArrayMessage {
   readonly data: Elements;
 }
 
+/** What the thread is started with. */
+export interface ThreadData {
+  readonly niceness: number;
+}
+
 export type Request =
   | {
       readonly kind: 'prepare';

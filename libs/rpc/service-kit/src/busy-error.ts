@@ -13,7 +13,11 @@ export class BusyError extends ResourceExhaustedError {
 
   /** @param estimateMs time until there is room, as far as is known. */
   constructor(message: string, estimateMs: number) {
+    // Refusing has to be cheap, and everybody knows where it happens: no stack is taken.
+    const usual = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(message);
+    Error.stackTraceLimit = usual;
     const { min, max } = RETRY_AFTER_MS;
     const jitter = 1 + JITTER * (2 * Math.random() - 1);
     this.retryAfterMs = Math.round(Math.min(Math.max(estimateMs, min), max) * jitter);
