@@ -38,7 +38,8 @@ export async function writeFileAtomically(path: string, content: string | Uint8A
   });
 }
 
-async function syncPath(path: string): Promise<void> {
+/** Makes a file's content, or the names in a folder, durable. */
+export async function syncPath(path: string): Promise<void> {
   const handle = await open(path, 'r');
   try {
     await handle.sync();

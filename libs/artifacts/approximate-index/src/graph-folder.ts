@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DataLossError, messageOf, replaceFileAtomically } from '@online-cnclip/foundation';
+import { DataLossError, messageOf, replaceFileAtomically, syncPath } from '@online-cnclip/foundation';
 import type { GraphShape } from './graph/graph-options.ts';
 import type { NeighborGraph } from './graph/neighbor-graph.ts';
 import { slices } from './slices.ts';
@@ -53,7 +53,7 @@ export class GraphFolder {
     const path = join(this.#folder, name);
     try {
       await graph.save(path);
-      await syncFile(path);
+      await syncPath(path);
       const header: Header = {
         format: FORMAT,
         key: this.#key,
@@ -171,15 +171,6 @@ async function sha256Of(path: string): Promise<string> {
   for await (const part of createReadStream(path, { highWaterMark: 1024 * 1024 }))
     hash.update(part as Buffer);
   return hash.digest('hex');
-}
-
-async function syncFile(path: string): Promise<void> {
-  const file = await open(path, 'r');
-  try {
-    await file.sync();
-  } finally {
-    await file.close();
-  }
 }
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: BigInt64Array | Uint32Array): Buffer =>

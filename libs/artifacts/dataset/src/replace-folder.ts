@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, renameSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
-import { AbortedError } from '@online-cnclip/foundation';
+import { AbortedError, syncPath } from '@online-cnclip/foundation';
 import { ABANDONED_AFTER_MS } from './limits.ts';
 
 // A folder is built as `.{name}.building-{host}-{pid}-{random}` beside its place. A file system cannot exchange two
@@ -55,9 +55,9 @@ async function buildAndSwap<T>(path: string, build: (folder: string) => Promise<
   await mkdir(folder);
   try {
     const result = await build(folder);
-    await syncFolder(folder);
+    await syncPath(folder);
     await swap(path, folder, aside);
-    await syncFolder(dirname(path));
+    await syncPath(dirname(path));
     await rm(aside, { recursive: true, force: true });
     return result;
   } catch (error) {
@@ -130,13 +130,4 @@ function isAlive(pid: number): boolean {
 
 function prefix(path: string, state: 'building' | 'replaced'): string {
   return `.${basename(path)}.${state}-`;
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

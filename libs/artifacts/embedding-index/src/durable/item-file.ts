@@ -5,10 +5,10 @@ import {
   DataLossError,
   messageOf,
   ResourceExhaustedError,
+  syncPath,
   UnavailableError,
 } from '@online-cnclip/foundation';
 import { readExactly } from '../files/read-exactly.ts';
-import { syncFolder } from '../files/sync-folder.ts';
 import {
   decodeFrame,
   type EncodedOperation,
@@ -125,7 +125,7 @@ export class ItemFile {
     await this.sync();
     await rename(this.#path, path);
     this.#path = path;
-    await syncFolder(dirname(path));
+    await syncPath(dirname(path));
   }
 
   /** Fills `target` from a position, from the page cache as a rule. @throws DataLossError when the file ends before. */

@@ -8,11 +8,11 @@ import {
   NotFoundError,
   ResourceExhaustedError,
   silentLogger,
+  syncPath,
 } from '@online-cnclip/foundation';
 import { AliasFile } from '../durable/alias-file.ts';
 import { FolderLock } from '../durable/folder-lock.ts';
 import { requireLittleEndian } from '../files/byte-order.ts';
-import { syncFolder } from '../files/sync-folder.ts';
 import { DEFAULT_MAX_ITEMS, MAX_INDEXES } from '../limits.ts';
 import type { IndexSpec } from '../port.ts';
 import { requireDimension } from '../scoring/vector-table.ts';
@@ -117,7 +117,7 @@ export class ExactEngine {
           throw new FailedPreconditionError(`index ${name} is what the alias ${alias} leads to`);
       this.#indexes.delete(name);
       await rm(this.#pathOf(name), { force: true });
-      await syncFolder(this.#options.folder);
+      await syncPath(this.#options.folder);
       await index.close(missing(name));
     });
   }

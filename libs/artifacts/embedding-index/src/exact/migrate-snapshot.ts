@@ -1,6 +1,6 @@
 import { rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { syncFolder } from '../files/sync-folder.ts';
+import { syncPath } from '@online-cnclip/foundation';
 import { readSnapshot } from '../snapshot.ts';
 import { writeItems } from './compact.ts';
 import { createItemFile } from './exact-index.ts';
@@ -39,6 +39,6 @@ export async function migrateSnapshot(snapshotPath: string, path: string): Promi
     }
   }
   await rm(snapshotPath);
-  await syncFolder(dirname(path));
+  await syncPath(dirname(path));
   return items;
 }
