@@ -5,7 +5,6 @@ import {
   featureLossProgram,
   GIVEN_FEATURES,
   gradientName,
-  gradientProgram,
   LOSS_SCALE,
 } from '@online-cnclip/network';
 import type { Executable, RunArray } from '@online-cnclip/runtime';
@@ -29,31 +28,7 @@ export interface FeatureLoss {
 const lossScaleOf = ({ lossScale }: GradientBatch): NdArray<'float32'> =>
   float32([], Float32Array.of(lossScale));
 
-/**
- * The batch's last micro-batch goes through the towers, the loss and back in one program, which is given the features of
- * all others: its activations stay in between.
- */
-export function prepareLastMicroBatch(
-  settings: GradientSettings,
-  { rows, size, masked }: { rows: number; size: number; masked: boolean },
-): Promise<Executable> {
-  const { config, runtime, loss, freezeVision, replicas, collectives, precision, lossScaled, words } =
-    settings;
-  const program = gradientProgram({
-    config,
-    batchSize: size,
-    givenPairs: rows - size,
-    loss,
-    freezeVision,
-    wordRows: words.isByRows,
-    ...(masked && { masked }),
-    ...(replicas && { replicas }),
-    ...(precision && { precision }),
-    ...(lossScaled && { lossScaled }),
-  });
-  return runtime.prepare(program, replicas?.aggregate ? collectives : undefined);
-}
-
+/** Runs the program of the last micro-batch, which is given the features of all others: its activations stay in between. */
 export async function runLastMicroBatch(
   executable: Executable,
   batch: GradientBatch,

@@ -20,11 +20,11 @@ import {
   type FeatureLoss,
   type Features,
   prepareFeatureLoss,
-  prepareLastMicroBatch,
   runFeatureLoss,
   runLastMicroBatch,
 } from './feature-loss.ts';
 import { MicroBatchSource, rowsOf } from './micro-batch-inputs.ts';
+import { prepareGradients } from './prepare-gradients.ts';
 
 /**
  * Gradients of a batch whose pairs go through the towers a few at a time (GradCache, Gao et al., 2021): exactly those of
@@ -103,11 +103,10 @@ class MicroBatchGradients implements BatchGradients {
       ...(precision && { precision }),
     };
     const kind = masked ? 'masked' : 'plain';
-    const batch = { rows, size, masked };
     const loss = await this.#once(`${kind} loss of ${rows}`, () =>
       this.#keepsLast
-        ? prepareLastMicroBatch(this.#settings, batch)
-        : prepareFeatureLoss(this.#settings, batch),
+        ? prepareGradients(this.#settings, { batchSize: size, givenPairs: rows - size, masked })
+        : prepareFeatureLoss(this.#settings, { rows, masked }),
     );
     if (this.#keepsLast && rows === size) return { features: undefined, loss, gradient: undefined };
     return {

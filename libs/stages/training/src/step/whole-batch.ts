@@ -1,5 +1,5 @@
 import { float32 } from '@online-cnclip/foundation';
-import { bufferNames, gradientName, gradientProgram, LOSS_SCALE, updateName } from '@online-cnclip/network';
+import { bufferNames, gradientName, LOSS_SCALE, updateName } from '@online-cnclip/network';
 import type { Executable, RunArray } from '@online-cnclip/runtime';
 import {
   type BatchGradients,
@@ -11,28 +11,14 @@ import {
   trimPadding,
 } from './batch-gradients.ts';
 import { dropoutMasks } from './dropout-masks.ts';
+import { prepareGradients } from './prepare-gradients.ts';
 
 /** Gradients of a batch in one forward and backward pass. */
 export async function createWholeBatchGradients(settings: GradientSettings): Promise<BatchGradients> {
-  return new WholeBatchGradients(settings, await prepare(settings, settings.batchSize, false));
-}
-
-function prepare(settings: GradientSettings, batchSize: number, masked: boolean): Promise<Executable> {
-  const { config, runtime, loss, freezeVision, replicas, collectives, precision, lossScaled, words } =
-    settings;
-  const program = gradientProgram({
-    config,
-    batchSize,
-    loss,
-    freezeVision,
-    wordRows: words.isByRows,
-    ...(masked && { masked }),
-    ...(replicas && { replicas }),
-    ...(precision && { precision }),
-    ...(lossScaled && { lossScaled }),
-  });
-  const exchanges = replicas?.aggregate || replicas?.syncBatchNorm;
-  return runtime.prepare(program, exchanges ? collectives : undefined);
+  return new WholeBatchGradients(
+    settings,
+    await prepareGradients(settings, { batchSize: settings.batchSize, masked: false }),
+  );
 }
 
 class WholeBatchGradients implements BatchGradients {
@@ -87,7 +73,8 @@ class WholeBatchGradients implements BatchGradients {
   }
 
   #withMasks(rows: number): Promise<Executable> {
-    const masked = this.#masked.get(rows) ?? prepare(this.#settings, rows, true);
+    const masked =
+      this.#masked.get(rows) ?? prepareGradients(this.#settings, { batchSize: rows, masked: true });
     this.#masked.set(rows, masked);
     return masked;
   }
