@@ -120,24 +120,14 @@ export class Admission {
   }
 
   #observeBudgets(telemetry: Telemetry): void {
-    const [running, waiting, calls] = [
-      telemetry.gauge(ADMISSION_TELEMETRY.running),
-      telemetry.gauge(ADMISSION_TELEMETRY.waiting),
-      telemetry.gauge(ADMISSION_TELEMETRY.waitingCalls),
-    ];
     const rules = [this.#defaultRule, ...this.#rules.values()];
-    for (const budget of new Set(rules.flatMap(({ budgets }) => budgets))) {
-      const labels = { budget: budget.limits.name };
-      const gauges = [running.labels(labels), waiting.labels(labels), calls.labels(labels)] as const;
-      budget.observe({
-        changed: (state) => {
-          gauges[0].set(state.running);
-          gauges[1].set(state.waiting);
-          gauges[2].set(state.waitingCalls);
-        },
-        refused: (reason) => this.#refused.inc({ ...labels, reason }),
-      });
-    }
+    const budgets = [...new Set(rules.flatMap((rule) => rule.budgets))];
+    for (const name of ['running', 'waiting', 'waitingCalls'] as const)
+      telemetry.gauges(ADMISSION_TELEMETRY[name], () =>
+        budgets.map((budget) => ({ labels: { budget: budget.limits.name }, value: budget[name] })),
+      );
+    for (const budget of budgets)
+      budget.onRefusal((reason) => this.#refused.inc({ budget: budget.limits.name, reason }));
   }
 }
 

@@ -10,18 +10,14 @@ function budgetOf(limits: Partial<BudgetLimits> = {}) {
   const budget = new Budget({ ...LIMITS, ...limits });
   const begun: string[] = [];
   const refused: string[] = [];
-  const states: object[] = [];
-  budget.observe({
-    changed: (state) => states.push(state),
-    refused: (reason) => refused.push(reason),
-  });
+  budget.onRefusal((reason) => refused.push(reason));
   const enter = (client: string, cost: number, more: Partial<Entrant> = {}) => {
     const turn = budget.enter({ client, cost, signal: new AbortController().signal, ...more });
     if (turn) turn.then(() => begun.push(client)).catch(() => {});
     else begun.push(client);
     return turn;
   };
-  return { budget, begun, refused, states, enter };
+  return { budget, begun, refused, enter };
 }
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
@@ -101,7 +97,7 @@ test('a call larger than the queue waits when no other does; a message of a stre
 });
 
 test('an aborted entrant leaves the queue at once, and its cost with it', async () => {
-  const { budget, states, enter } = budgetOf();
+  const { budget, enter } = budgetOf();
   const [cancelled, late] = [new AbortController(), new AbortController()];
   enter('a', 10);
   const first = enter('a', 5, { signal: cancelled.signal });
@@ -109,7 +105,8 @@ test('an aborted entrant leaves the queue at once, and its cost with it', async 
   cancelled.abort();
   assert.equal(budget.waiting, 6);
   late.abort(new DeadlineExceededError('the deadline passed'));
-  assert.deepEqual(states.at(-1), { running: 10, waiting: 0, waitingCalls: 0 });
+  const { running, waiting, waitingCalls } = budget;
+  assert.deepEqual({ running, waiting, waitingCalls }, { running: 10, waiting: 0, waitingCalls: 0 });
   await assert.rejects(first as Promise<void>, CancelledError);
   await assert.rejects(second as Promise<void>, DeadlineExceededError);
   assert.throws(() => enter('a', 1, { signal: cancelled.signal }), CancelledError);

@@ -23,12 +23,6 @@ export interface BudgetLimits {
 
 export type Refusal = 'queue-full' | 'client-queue-full' | 'deadline-too-near';
 
-/** Told of every change, for metrics. */
-export interface BudgetObserver {
-  changed(state: { readonly running: number; readonly waiting: number; readonly waitingCalls: number }): void;
-  refused(reason: Refusal): void;
-}
-
 export interface Entrant {
   /** Whose turn it takes. */
   readonly client: string;
@@ -51,7 +45,7 @@ export class Budget {
   readonly limits: BudgetLimits;
   readonly #queue = new FairQueue<WaitingEntrant>();
   readonly #pace: Pace;
-  #observer: BudgetObserver | undefined;
+  #onRefusal: ((reason: Refusal) => void) | undefined;
   #running = 0;
 
   constructor(limits: BudgetLimits) {
@@ -69,9 +63,14 @@ export class Budget {
     return this.#queue.cost;
   }
 
-  observe(observer: BudgetObserver): void {
-    this.#observer = observer;
-    this.#changed();
+  /** Calls that wait, and messages of streams. */
+  get waitingCalls(): number {
+    return this.#queue.size;
+  }
+
+  /** For metrics. */
+  onRefusal(listener: (reason: Refusal) => void): void {
+    this.#onRefusal = listener;
   }
 
   /**
@@ -85,7 +84,6 @@ export class Budget {
     throwIfAborted(entrant.signal);
     if (this.#queue.size === 0 && this.#running < this.limits.maxRunning) {
       this.#running += entrant.cost;
-      this.#changed();
       return undefined;
     }
     if (!entrant.patient) this.#requireRoom(entrant);
@@ -97,7 +95,6 @@ export class Budget {
     this.#running -= cost;
     if (tookMs !== undefined) this.#pace.add(tookMs);
     this.#beginNext();
-    this.#changed();
   }
 
   #requireRoom({ client, cost, deadline }: Entrant): void {
@@ -132,7 +129,7 @@ export class Budget {
   }
 
   #refuse(reason: Refusal, state: string): never {
-    this.#observer?.refused(reason);
+    this.#onRefusal?.(reason);
     // By then half of what waits is worked off.
     throw new BusyError(`${state}: retry later`, this.#pace.waitMs(this.#queue.cost) / 2);
   }
@@ -141,7 +138,6 @@ export class Budget {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const onAbort = () => {
       this.#queue.delete(waiter);
-      this.#changed();
       reject(abortError(signal));
     };
     const stopListening = () => signal.removeEventListener('abort', onAbort);
@@ -160,7 +156,6 @@ export class Budget {
     };
     signal.addEventListener('abort', onAbort, { once: true });
     this.#queue.add(waiter);
-    this.#changed();
     return promise;
   }
 
@@ -185,13 +180,5 @@ export class Budget {
    */
   #isTooLate({ deadline }: WaitingEntrant): boolean {
     return deadline !== undefined && this.#running > 0 && deadline.getTime() - Date.now() < this.#pace.callMs;
-  }
-
-  #changed(): void {
-    this.#observer?.changed({
-      running: this.#running,
-      waiting: this.#queue.cost,
-      waitingCalls: this.#queue.size,
-    });
   }
 }
