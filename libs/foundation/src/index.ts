@@ -9,3 +9,4 @@ export * from './native-telemetry.ts';
 export * from './nd-array.ts';
 export * from './nearest.ts';
 export * from './storage-error.ts';
+export type * from './vector-data.ts';

@@ -1,32 +1,20 @@
 // What an approximate index stands on: an index that is durable and can answer exactly. Met by libs/artifacts/embedding-index by
 // shape alone, as the port of index engines in libs/stages/retrieval is by both.
+import type {
+  Attributes,
+  IndexSpec,
+  SearchHits,
+  VectorBatch,
+  VectorSearchOptions,
+} from '@online-cnclip/foundation';
 
-export type Attributes = Readonly<Record<string, string | bigint | number | boolean>>;
-
-export interface VectorBatch {
-  readonly ids: BigInt64Array;
-  /** float32 `[ids, dimension]`, each of length 1. */
-  readonly vectors: Float32Array;
-  readonly attributes?: readonly Attributes[] | undefined;
-}
-
-export interface VectorSearchOptions<Filter> {
-  readonly topK: number;
-  readonly filter?: Filter | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface SearchHits {
-  /** Best first. */
-  readonly ids: BigInt64Array;
-  readonly scores: Float32Array;
-}
-
-export interface IndexSpec {
-  readonly name: string;
-  readonly dimension: number;
-  readonly fingerprint?: string | undefined;
-}
+export type {
+  Attributes,
+  IndexSpec,
+  SearchHits,
+  VectorBatch,
+  VectorSearchOptions,
+} from '@online-cnclip/foundation';
 
 /** The port's index. */
 export interface PlainIndex<Filter> {

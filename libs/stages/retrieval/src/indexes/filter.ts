@@ -1,23 +1,11 @@
-import { InvalidInputError } from '@online-cnclip/foundation';
+import {
+  type Attributes,
+  type AttributeValue,
+  type Condition,
+  InvalidInputError,
+} from '@online-cnclip/foundation';
 
-/** A bigint is an integer of 64 bits with sign, a number a float. */
-export type AttributeValue = string | bigint | number | boolean;
-
-/** What is known of an item beside its vector, by name. */
-export type Attributes = Readonly<Record<string, AttributeValue>>;
-
-/** A test of one attribute. An item without the attribute does not pass. */
-export type Condition =
-  /** Equal to one of the values. 1 and 1.0 are equal; no value equals one of another kind. */
-  | { readonly kind: 'one-of'; readonly attribute: string; readonly values: readonly AttributeValue[] }
-  /** A number between bounds, of which at least one is given; a text or truth value does not pass. */
-  | { readonly kind: 'range'; readonly attribute: string; readonly lower?: Bound; readonly upper?: Bound };
-
-export interface Bound {
-  readonly value: bigint | number;
-  /** Whether the value itself passes. */
-  readonly inclusive: boolean;
-}
+export type { Attributes, AttributeValue, Bound, Condition } from '@online-cnclip/foundation';
 
 /** A compiled filter: engines that hold attributes ask `matches`, those that hand it on translate the conditions. */
 export interface Filter {

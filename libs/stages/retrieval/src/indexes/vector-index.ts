@@ -1,4 +1,13 @@
-import type { Attributes, Filter } from './filter.ts';
+import type {
+  Attributes,
+  IndexSpec,
+  VectorSearchOptions as OptionsWith,
+  SearchHits,
+  VectorBatch,
+} from '@online-cnclip/foundation';
+import type { Filter } from './filter.ts';
+
+export type { IndexSpec, SearchHits, VectorBatch } from '@online-cnclip/foundation';
 
 /**
  * What every index engine offers: a port, met by libs/artifacts/{embedding-index,approximate-index,milvus-index} by shape
@@ -41,15 +50,6 @@ export interface VectorEngine {
   close(): Promise<void>;
 }
 
-/** What an index is made with, for good. */
-export interface IndexSpec {
-  readonly name: string;
-  /** Numbers per vector. */
-  readonly dimension: number;
-  /** Of the embedding space; absent when that is not known. */
-  readonly fingerprint?: string | undefined;
-}
-
 /** Vectors by 64-bit id, searched by cosine. */
 export interface VectorIndex {
   readonly name: string;
@@ -84,27 +84,4 @@ export interface VectorIndex {
   search(queries: Float32Array, options: VectorSearchOptions): Promise<SearchHits[]>;
 }
 
-/** Items of one upsert. */
-export interface VectorBatch {
-  readonly ids: BigInt64Array;
-  /** float32 `[ids, dimension]`, each of length 1. The engine may not keep it. */
-  readonly vectors: Float32Array;
-  /** One per id; absent: none has any. */
-  readonly attributes?: readonly Attributes[] | undefined;
-}
-
-export interface VectorSearchOptions {
-  /** Items wanted per query, at most MAX_TOP_K. */
-  readonly topK: number;
-  /** Only items that it matches count; absent: all do. */
-  readonly filter?: Filter | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** The answer to one query. */
-export interface SearchHits {
-  /** Best first. */
-  readonly ids: BigInt64Array;
-  /** Cosine of each, -1 to 1. */
-  readonly scores: Float32Array;
-}
+export type VectorSearchOptions = OptionsWith<Filter>;
